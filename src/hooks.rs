@@ -15,11 +15,11 @@ use crate::request::Peer;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RequestStart<'a> {
-    /// The method.
+    /// Method of the request.
     pub method: &'a Method,
     /// The path as sent, percent-encoded.
     pub path: &'a str,
-    /// The query, without the `?`.
+    /// The query, without the `?`. `None` if the target has no `?`.
     pub query: Option<&'a str>,
     /// The peer of the connection.
     pub peer: Peer,
@@ -29,7 +29,7 @@ pub struct RequestStart<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RequestEnd<'a> {
-    /// The method.
+    /// Method of the request.
     pub method: &'a Method,
     /// The path as sent, percent-encoded.
     pub path: &'a str,
@@ -37,10 +37,10 @@ pub struct RequestEnd<'a> {
     pub route: Option<&'a str>,
     /// The peer of the connection.
     pub peer: Peer,
-    /// The status sent. `None` if the peer disconnected before the response head was sent.
+    /// Status of the response head that was written. `None` if the connection or the stream ended before.
     pub status: Option<StatusCode>,
     /// The cause of a failure that the server knows, such as a panic, a full pool, a job timeout or a
-    /// disconnect.
+    /// disconnect. `None` without a failure.
     pub error: Option<&'a str>,
     /// Time from the end of the request head to the end of the response.
     pub duration: Duration,
@@ -51,7 +51,8 @@ pub struct RequestEnd<'a> {
 type StartHook = Arc<dyn Fn(&RequestStart<'_>) + Send + Sync>;
 type EndHook = Arc<dyn Fn(&RequestEnd<'_>) + Send + Sync>;
 
-/// The lifecycle hooks of a server. Each is called once for each request.
+/// The lifecycle hooks of a server. Each is called once for each request, but not for bytes that are no valid
+/// request.
 ///
 /// Hooks run on the connection's shard, in the order in which they were added, and must not block. A panic of
 /// a hook is logged and counted (`windlass_panics_total{place="hook"}`), and the other hooks still run.

@@ -3,8 +3,9 @@
 /// Limits of one HTTP/2 connection.
 ///
 /// The general [`Limits`](super::Limits) also apply to its requests, with these exceptions:
-/// `header_list_bytes` replaces the limits on the bytes of a head, `streams` replaces `pipelined`, and
-/// `outbound_bytes` replaces `outbox_bytes`. There are no chunk extensions in HTTP/2.
+/// `header_list_bytes` replaces `head_bytes`, `request_line_bytes` bounds the request target, `streams`
+/// replaces `pipelined`, and `outbound_bytes` replaces `outbox_bytes`. There are no chunk extensions in
+/// HTTP/2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
@@ -16,7 +17,7 @@ pub struct Http2Limits {
     /// KiB.
     pub stream_window_bytes: u32,
     /// Flow-control window of the connection, in bytes: how much of all requests' bodies may be in transit.
-    /// Default 1 MiB, at least 64 KiB. The protocol allows no smaller window.
+    /// Default 1 MiB, at least 65,535 bytes. The protocol allows no smaller window.
     pub connection_window_bytes: u32,
     /// Maximum size of a decoded header list, in bytes by RFC 9113 §6.5.2, which adds 32 to each field.
     /// Default 16 KiB. A larger one is answered with `431`. If it is four times as large, the connection
@@ -27,8 +28,8 @@ pub struct Http2Limits {
     /// Maximum number of requests that are cancelled by the same bytes that bring them. Default 20. Above it,
     /// the connection ends with `ENHANCE_YOUR_CALM`.
     pub pending_resets: usize,
-    /// Number of streams that the server may have to reset because the peer violates the protocol. Default
-    /// 128. A quarter of it is regained each second. Above it, the connection ends with `ENHANCE_YOUR_CALM`.
+    /// Maximum number of streams that the server resets because the peer violates the protocol. Default 128.
+    /// A quarter of it is regained each second. Above it, the connection ends with `ENHANCE_YOUR_CALM`.
     pub local_resets: usize,
     /// Maximum number of bytes that wait for the peer to read. Default 1 MiB. At the limit, the server does
     /// not read from the connection.
@@ -37,8 +38,8 @@ pub struct Http2Limits {
     /// their handler runs get no credit.
     pub outbound_bytes: usize,
     /// Maximum number of streams that the peer may reset per second, in bursts of up to four seconds' worth.
-    /// Default 100. Above it, the connection ends with `ENHANCE_YOUR_CALM`. The same applies to the following
-    /// rates.
+    /// Default 100. Above it, the connection ends with `ENHANCE_YOUR_CALM`. The same bursts and the same end
+    /// apply to every other limit per second.
     pub resets_per_second: u32,
     /// Maximum number of SETTINGS frames per second. Default 10.
     pub settings_per_second: u32,

@@ -17,11 +17,11 @@ pub use http2::Http2Limits;
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct Limits {
-    /// Maximum length of a request line, in bytes. Default 8 KiB. A longer one is answered with `414`. Each
-    /// connection may need this much receive memory.
+    /// Maximum length of a request line, in bytes; over HTTP/2 that of the request target. Default 8 KiB. A
+    /// longer one is answered with `414`.
     pub request_line_bytes: usize,
     /// Maximum length of a request head (request line and header fields), in bytes. Default 16 KiB, at most
-    /// 64 KiB. A longer one is answered with `431`.
+    /// 64 KiB. A longer one is answered with `431`. Each connection may hold this much received data.
     pub head_bytes: usize,
     /// Maximum number of header fields in a head. Default 100. More are answered with `431`. It bounds the
     /// work for a head.
@@ -39,7 +39,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Maximum number of bytes of a streamed body that wait for the handler. Default 64 KiB. At the limit,
     /// the server stops reading the body. Each piece counts 128 bytes more than its content, so that tiny
-    /// chunks are bounded too.
+    /// chunks are bounded too. The body of an async route's reply may run ahead of its connection as far;
+    /// over HTTP/2 at most 16 KiB.
     pub body_window_bytes: usize,
     /// Maximum number of requests of a connection in progress at the same time (pipelining). Default 32. At
     /// the limit, the server stops reading.
@@ -48,7 +49,7 @@ pub struct Limits {
     /// does not read the next requests.
     pub outbox_bytes: usize,
     /// Maximum number of bytes of a rejected or unread body that are read and discarded to keep the connection.
-    /// Default 256 KiB. At the limit, the connection ends with the reply.
+    /// Default 256 KiB. At the limit, the connection ends with the reply, or over HTTP/2 the stream is reset.
     ///
     /// After the reply of a connection that ends as many bytes are discarded, and more on
     /// [`lingering_connections`](Self::lingering_connections).
@@ -146,21 +147,27 @@ pub struct Timeouts {
     /// Time from the first byte of a request to the end of its head. Default 10 s. Then the request is
     /// answered with `408`. Further bytes do not extend the time.
     ///
+    /// It also bounds a PROXY preamble without TLS, and over HTTP/2 the preface and each frame and header
+    /// block. After that time the connection ends.
+    ///
     /// `None`: a peer may hold a connection with an incomplete head for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub header: Option<Duration>,
     /// Time from the start of a connection to the end of its TLS handshake, including a PROXY preamble.
-    /// Default 5 s. Then the connection closes.
+    /// Default 5 s. Then the connection closes. If the handshake has to wait for time of the shard, the time
+    /// starts anew after the wait.
     ///
     /// `None`: a client may hold a connection and the memory of a handshake for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub tls_handshake: Option<Duration>,
-    /// Maximum time without a byte within a body. Default 30 s. Then the request is answered with `408`.
+    /// Maximum time without a byte within a body. Default 30 s. Then the request is answered with `408`; a
+    /// handler that reads the body as a stream gets an error instead.
     ///
     /// `None`: a peer that stops sending its body holds the request for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub body_idle: Option<Duration>,
-    /// Minimum rate of a body, in bytes per second. Default 500. A slower body is answered with `408`.
+    /// Minimum rate of a body, in bytes per second. Default 500. A slower body has the same effect as
+    /// [`body_idle`](Self::body_idle).
     ///
     /// It is the average over the whole body and applies after [`body_grace`](Self::body_grace). 0 switches
     /// it off: each byte of a slow body may then take as long as `body_idle`.
@@ -177,14 +184,14 @@ pub struct Timeouts {
     /// `None`: idle connections stay open until their peer closes them.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub keep_alive: Option<Duration>,
-    /// Maximum age of a connection, shortened by a random part of up to a tenth. Default 1 h. The next reply
-    /// closes the connection.
+    /// Maximum age of a connection. Default 1 h. The next reply closes the connection. The age is shortened
+    /// by up to a tenth, differently for each connection, so that they do not all end at once.
     ///
     /// `None`: connections stay where they are when new servers are added behind a load balancer.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub age: Option<Duration>,
-    /// Time that queued replies may wait while the peer takes no byte. Default 30 s. Then the connection
-    /// closes.
+    /// Time that queued replies may wait while the peer takes no byte. Default 30 s. Then the connection is
+    /// reset, or over HTTP/2 the stream that waits for the peer's flow-control window.
     ///
     /// `None`: a peer that never reads holds its replies for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
@@ -202,8 +209,8 @@ pub struct Timeouts {
     /// `None`: a job may wait and run for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub job: Option<Duration>,
-    /// Time that a streamed reply may wait for the next byte from its handler. Default `None`: there is no
-    /// limit.
+    /// Time that a streamed reply may wait for the next byte from its handler. Then the connection, or over
+    /// HTTP/2 the stream, ends without completing the reply. Default `None`: there is no limit.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub stream_idle: Option<Duration>,
     /// Idle time after which the server sends a ping to a WebSocket client. Default 30 s. A route may have
@@ -222,8 +229,8 @@ pub struct Timeouts {
     /// Default 5 s. Then the connection closes. A route may have its own time.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub ws_close: Duration,
-    /// Time that an inline handler may block its shard before it is logged and counted in
-    /// `windlass_inline_stalls_total`. Default 10 ms.
+    /// Time that an inline handler may block its shard. Default 10 ms. A longer one is logged and counted in
+    /// `windlass_inline_stalls_total`.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub inline_stall: Duration,
     /// Lag of a shard from which new async requests, event streams and WebSockets are answered with `503`.
@@ -239,7 +246,8 @@ pub struct Timeouts {
     /// `None`: all requests are accepted.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub shed_all: Option<Duration>,
-    /// Time that a draining server waits for requests in progress. Default 30 s.
+    /// Time that a draining server waits for requests in progress. Default 30 s. Then the remaining
+    /// connections are reset.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub grace: Duration,
     /// Time between the moment at which a draining server stops being ready and the one at which it stops

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Parses a duration.
+/// Deserializes a duration.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text)
         .map_err(|()| D::Error::custom(format!("'{text}' is not a duration: write \"10s\" or \"250ms\"")))
 }
 
-/// Parses a duration or `off`.
+/// Deserializes a duration, or `None` for the text `off`.
 pub(super) fn duration_or_off<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {

@@ -35,7 +35,8 @@ catalog! {
     CONNECTIONS GAUGE "windlass_connections" ["shard", "state"]
         "Open connections: with a request in progress (active), or without (idle).";
     CONNECTION_LIMIT GAUGE "windlass_connection_limit" [] "Maximum number of connections of the server.";
-    ACCEPTED COUNTER "windlass_connections_accepted_total" ["shard"] "Accepted connections.";
+    ACCEPTED COUNTER "windlass_connections_accepted_total" ["shard"]
+        "Accepted connections, by the shard that serves them.";
     HANDED_OVER COUNTER "windlass_connections_handed_over_total" ["shard"]
         "Connections that this shard accepted and handed over to a shard with fewer.";
     CLOSED COUNTER "windlass_connections_closed_total" ["shard", "cause"] "Closed connections by cause.";
@@ -45,9 +46,10 @@ catalog! {
     PROTOCOL_ERRORS COUNTER "windlass_protocol_errors_total" ["cause"]
         "Protocol violations by peers, by cause: PROXY preambles, TLS records, requests, HTTP/2 frames, \
          WebSocket frames.";
-    REFUSED COUNTER "windlass_refused_requests_total" ["cause"] "Valid requests answered with 503, by cause.";
+    REFUSED COUNTER "windlass_refused_requests_total" ["cause"]
+        "Requests answered with 503 instead of being handled, by cause: lag of the shard, or pool_full.";
     PANICS COUNTER "windlass_panics_total" ["place"]
-        "Caught panics by the code that panicked: handler, hook or body.";
+        "Caught panics by the code that panicked: handler, hook, body or websocket.";
     ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts by error.";
     BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"]
         "Retries of binding an address at the start, by error.";
@@ -71,7 +73,7 @@ catalog! {
     WS_FULL COUNTER "windlass_websocket_full_total" []
         "WebSocket messages that were not sent because the client's queue was full.";
     TLS_HANDSHAKES COUNTER "windlass_tls_handshakes_total" ["result"]
-        "Completed TLS handshakes by result: ok or the cause of the failure.";
+        "TLS handshakes that ended or were refused, by result: ok or the cause.";
     TLS_HANDSHAKING GAUGE "windlass_tls_handshakes_in_progress" ["shard"] "TLS handshakes in progress.";
     TLS_SESSIONS COUNTER "windlass_tls_sessions_total" ["version", "protocol", "resumed"]
         "TLS sessions by version, protocol (ALPN) and whether they resumed an earlier session.";
@@ -80,18 +82,21 @@ catalog! {
     POOL_QUEUED GAUGE "windlass_pool_queued_jobs" ["lane"] "Jobs that wait for a worker.";
     POOL_RUNNING GAUGE "windlass_pool_running_jobs" ["lane"] "Jobs that a worker is running.";
     POOL_JOBS COUNTER "windlass_pool_jobs_total" ["lane", "outcome"]
-        "Ended jobs by outcome: done, rejected, late, cancelled, refused or panicked.";
+        "Jobs by outcome: done, rejected (the queue was full), late, cancelled, refused (the pool stopped) or \
+         panicked.";
     SHARD_TURNS COUNTER "windlass_shard_turns_total" ["shard"] "Turns of the shard's event loop.";
     SHARD_LAG GAUGE "windlass_shard_lag_seconds" ["shard"]
         "Shortest time that work waited for the shard during the last half second.";
-    SHARD_LONGEST_TURN GAUGE "windlass_shard_longest_turn_seconds" ["shard"] "Longest turn since the start.";
+    SHARD_LONGEST_TURN GAUGE "windlass_shard_longest_turn_seconds" ["shard"]
+        "Longest time that the shard was busy between two polls for events, since the start.";
     SHARD_INBOX GAUGE "windlass_shard_inbox_messages" ["shard"] "Messages in the shard's inbox.";
     SHARD_TASKS GAUGE "windlass_shard_tasks" ["shard"]
-        "Futures that the shard runs: actors and pending inline handlers.";
+        "Futures that the shard runs: actors, event streams and pending inline handlers.";
     TOPICS GAUGE "windlass_topics" [] "Topics of the broker.";
     TOPIC_SUBSCRIBERS GAUGE "windlass_topic_subscribers" [] "Subscribers of all topics.";
     TOPIC_PUBLISHED COUNTER "windlass_topic_events_total" [] "Published events.";
-    TOPIC_DELIVERED COUNTER "windlass_topic_deliveries_total" [] "Events added to subscribers' mailboxes.";
+    TOPIC_DELIVERED COUNTER "windlass_topic_deliveries_total" []
+        "Events added to subscribers' mailboxes, or delivered directly.";
     TOPIC_DIRECT COUNTER "windlass_topic_direct_deliveries_total" []
         "Events that reached idle streams past the subscribers' mailboxes. They count as deliveries, too.";
     TOPIC_OVERFLOWS COUNTER "windlass_topic_overflows_total" ["policy"]
@@ -99,17 +104,20 @@ catalog! {
     TOPIC_MISSED COUNTER "windlass_topic_missed_total" []
         "Events that a shard dropped for all its subscribers because its queue was full.";
     TOPIC_ASKED COUNTER "windlass_topic_overflow_callbacks_total" ["outcome"]
-        "Overflow callbacks by outcome: chosen (a policy), panicked, or refused (the pool was full).";
+        "Overflow callbacks by outcome: chosen (a policy), panicked, or refused (there was no pool, or no room).";
     SSE_OVERFLOWS COUNTER "windlass_sse_overflows_total" ["policy"]
         "Events of handlers' own streams that found the client's queue full, by policy: drop or close.";
     REPLAY_ERRORS COUNTER "windlass_replay_errors_total" ["op"] "Failures of the replay store by operation.";
     TOPIC_LAGGING GAUGE "windlass_topic_lagging_subscribers" []
-        "Subscribers with more than one event in the mailbox.";
-    TOPIC_LAG_EVENTS GAUGE "windlass_topic_lag_events" [] "Number of events in the longest mailbox.";
-    TOPIC_LAG GAUGE "windlass_topic_lag_seconds" [] "Age of the oldest event in a mailbox.";
+        "Subscribers that have had more than one event in the mailbox since it was last empty.";
+    TOPIC_LAG_EVENTS GAUGE "windlass_topic_lag_events" []
+        "Number of events in the longest mailbox, after the last event of each topic.";
+    TOPIC_LAG GAUGE "windlass_topic_lag_seconds" []
+        "Age of the oldest event in the longest mailboxes, after the last event of each topic.";
     HUB_MEMBERS GAUGE "windlass_hub_members" [] "Members of all hubs.";
     HUB_MESSAGES COUNTER "windlass_hub_messages_total" [] "Messages broadcast to hubs.";
-    HUB_DELIVERIES COUNTER "windlass_hub_deliveries_total" [] "Messages added to members' mailboxes.";
+    HUB_DELIVERIES COUNTER "windlass_hub_deliveries_total" []
+        "Messages added to members' mailboxes, or delivered directly.";
     HUB_DIRECT COUNTER "windlass_hub_direct_deliveries_total" []
         "Messages that reached idle sockets past the members' mailboxes. They count as deliveries, too.";
     HUB_OVERFLOWS COUNTER "windlass_hub_overflows_total" ["policy"]
@@ -118,8 +126,9 @@ catalog! {
     HUB_MISSED COUNTER "windlass_hub_missed_total" []
         "Messages that a shard dropped for all its members because its queue was full.";
     HUB_FILTER_PANICS COUNTER "windlass_hub_filter_panics_total" []
-        "Broadcast filters that panicked. Such a member does not get the message.";
-    HUB_LAG GAUGE "windlass_hub_lag_seconds" [] "Age of the oldest message in a mailbox.";
+        "Broadcast filters that panicked. The member for which a filter panicked does not get the message.";
+    HUB_LAG GAUGE "windlass_hub_lag_seconds" []
+        "Age of the oldest message in the longest mailboxes, after the last message of each hub.";
     ENGINE GAUGE "windlass_engine_info" ["engine", "reason"]
         "The engine in use and the reason. The value is always 1.";
     READY GAUGE "windlass_ready" [] "1 while the server accepts new work, else 0.";

@@ -43,12 +43,12 @@ impl LabeledCounter {
         }
     }
 
-    /// Returns the count of one label value.
+    /// Returns the count of one label value, or 0 if it never occurred.
     pub(crate) fn value(&self, label: &str) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(label).copied().unwrap_or_default()
     }
 
-    /// Returns all label values and their counts.
+    /// Returns the label values that have occurred, and their counts.
     pub(crate) fn all(&self) -> Vec<(&'static str, u64)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(c, n)| (*c, *n)).collect()
     }

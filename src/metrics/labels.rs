@@ -3,15 +3,15 @@
 /// The way in which a request was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DispatchKind {
-    /// With a prebuilt response.
+    /// Served with a prebuilt response.
     Static,
-    /// By a handler on the connection's shard.
+    /// Served by a handler on the connection's shard.
     Inline,
-    /// By a handler on the pool.
+    /// Served by a handler on the pool.
     Async,
-    /// With a stream of events.
+    /// Served with a stream of events.
     Sse,
-    /// By a WebSocket, after a successful handshake.
+    /// Served by a WebSocket, after a successful handshake.
     Ws,
 }
 

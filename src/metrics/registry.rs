@@ -143,7 +143,7 @@ impl Metrics {
         &self.shards
     }
 
-    /// Returns the metrics of a route. Compiling the same template and method again returns the same metrics.
+    /// Returns the metrics of a route. Repeated calls with the same template and method return the same ones.
     pub(crate) fn route(&self, template: &str, method: &str) -> Arc<RouteMetrics> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (template.to_owned(), method.to_owned());
@@ -182,7 +182,7 @@ impl Metrics {
         self.draining.load(SeqCst)
     }
 
-    /// Returns `true` if the server accepts new work.
+    /// Returns `true` if the server accepts new work: it has started and does not drain.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(SeqCst)
     }
@@ -235,7 +235,7 @@ impl Metrics {
         self.hubs.get().map(|sum| sum())
     }
 
-    /// Returns the number of messages in a shard's inbox.
+    /// Returns the number of messages in a shard's inbox, or 0 before the server has started.
     pub(crate) fn inbox_depth(&self, shard: usize) -> usize {
         self.inbox_depth.get().map_or(0, |depth| depth(shard))
     }
@@ -253,7 +253,7 @@ impl Metrics {
         let _ = self.lost_log_lines.set(lost);
     }
 
-    /// Returns the number of log lines that the program has lost, by stream.
+    /// Returns the number of log lines that the program has lost, by stream. Empty without a reader.
     pub(crate) fn lost_log_lines(&self) -> Vec<(&'static str, u64)> {
         self.lost_log_lines.get().map_or_else(Vec::new, |lost| (lost.0)())
     }
@@ -266,7 +266,7 @@ impl Metrics {
         self.pool.get()
     }
 
-    /// Returns the sums over all shards.
+    /// Returns the totals of the server, summed over all shards.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let sum = |of: fn(&ShardCounters) -> &Counter| self.shards.iter().map(|s| of(s).value()).sum::<u64>();
         let cause = |of: fn(&ShardCounters) -> &LabeledCounter, name: &str| -> u64 {

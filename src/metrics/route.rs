@@ -24,7 +24,7 @@ pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 #[repr(align(128))]
 pub(super) struct RouteCounters {
     pub(super) classes: [Counter; CLASSES.len()],
-    /// Counts of the buckets, not cumulative.
+    /// Number of latencies in each bucket, not cumulative.
     pub(super) buckets: [Counter; BUCKETS],
     pub(super) sum_nanos: Counter,
     pub(super) stalls: Counter,
@@ -63,7 +63,7 @@ impl RouteMetrics {
         counters.sum_nanos.add(latency.as_nanos() as u64);
     }
 
-    /// Counts one inline handler that held its shard too long. Only the given shard may call this.
+    /// Counts one inline handler that blocked its shard too long. Only the given shard may call this.
     pub(crate) fn stalled(&self, shard: usize) {
         if let Some(counters) = self.shards.get(shard) {
             counters.stalls.add(1);

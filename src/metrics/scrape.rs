@@ -35,7 +35,7 @@ impl Collector {
         Self { metrics, descriptions: catalog::ALL.iter().filter_map(describe).collect() }
     }
 
-    /// Returns the metrics in the Prometheus text format.
+    /// Returns the metrics in the Prometheus text format. An error is logged, and returns an empty text.
     pub(crate) fn text(&self) -> String {
         let families = collect(&self.metrics);
         TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| {
@@ -303,7 +303,7 @@ fn shards(families: &mut Families, metrics: &Metrics) {
     }
 }
 
-/// Metric families by name. Samples are added one by one.
+/// Metric families by name, to which samples are added one by one.
 #[derive(Default)]
 pub(super) struct Families {
     by_name: BTreeMap<&'static str, MetricFamily>,

@@ -10,7 +10,7 @@ use super::{
     labels::{DispatchKind, HttpVersion, TlsProtocol, TlsVersion},
 };
 
-/// Numbers of TLS sessions by the result of their handshakes.
+/// Numbers of TLS sessions by version, ALPN protocol, and whether they resumed an earlier session.
 #[derive(Debug, Default)]
 pub(crate) struct TlsSessions([[[Counter; 2]; 3]; 2]);
 
@@ -99,7 +99,7 @@ pub(crate) struct ShardCounters {
     pub(crate) closes: LabeledCounter,
     /// Requests and connections that a timer ended, by timer.
     pub(crate) timeouts: LabeledCounter,
-    /// Violations of the protocol, by kind.
+    /// Protocol violations by peers, by kind.
     pub(crate) protocol_errors: LabeledCounter,
     /// Valid requests that were refused, by cause.
     pub(crate) refused: LabeledCounter,
@@ -117,7 +117,7 @@ pub(crate) struct ShardCounters {
     pub(crate) sse_drained: Counter,
     /// Failures of the replay stores of handlers' own streams, by operation.
     pub(crate) replay_errors: LabeledCounter,
-    /// Completed TLS handshakes, by result.
+    /// TLS handshakes that ended or were refused, by result.
     pub(crate) handshakes: LabeledCounter,
     /// TLS handshakes in progress.
     pub(crate) handshaking: Counter,
@@ -135,7 +135,7 @@ impl ShardCounters {
         self.accepted.value().saturating_sub(self.closed.value())
     }
 
-    /// Returns the number of open connections and of those that other shards are handing over.
+    /// Returns the number of open connections, plus those that other shards are handing over to this one.
     pub(crate) fn load(&self) -> usize {
         (self.open() + self.handovers.load(Relaxed)) as usize
     }

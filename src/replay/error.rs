@@ -51,7 +51,7 @@ pub enum Operation {
     Append,
     /// Reading events.
     Read,
-    /// Syncing events that were acknowledged earlier. No caller waits for it.
+    /// Syncing events that were acknowledged earlier, in the background or for a flush.
     Sync,
     /// Removing events that retention no longer keeps.
     Trim,

@@ -21,9 +21,9 @@ use super::{
     completion::complete,
 };
 
-/// Topics checked for an empty one to evict, before an append to a new topic is rejected.
+/// Maximum number of topics checked for an empty one to evict, before an append to a new topic is rejected.
 const EVICTION_SCAN_TOPICS: usize = 64;
-/// Topics that one append may trim when all topics together exceed their limit.
+/// Maximum number of topics that one append trims when all topics together exceed their limit.
 const TRIM_SCAN_TOPICS: usize = 64;
 
 /// Store that keeps the latest events of each topic in memory.
@@ -128,7 +128,8 @@ impl MemoryStore {
         self.total_bytes.fetch_add(after.wrapping_sub(before), Relaxed);
     }
 
-    /// Removes the oldest events of some topics in turn until all topics together are within their limit.
+    /// Removes the oldest events of one topic after another until all topics together are within their limit,
+    /// but of at most [`TRIM_SCAN_TOPICS`].
     fn trim_all(&self, topics: &Topics) {
         for _ in 0..TRIM_SCAN_TOPICS {
             let excess = self.total_bytes.load(Relaxed).saturating_sub(self.retention.total_bytes);
@@ -161,7 +162,8 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// Removes a topic without events. Returns `false` if the topics checked all have events.
+    /// Removes expired events of some topics, and the first topic that has no events. Returns `false` if all
+    /// the topics checked have events.
     fn evict_empty_topic(&self, topics: &mut Topics) -> bool {
         let now_ms = self.clock.now_ms();
         for _ in 0..EVICTION_SCAN_TOPICS.min(topics.rings.len()) {

@@ -62,8 +62,8 @@ pub struct Page {
     /// Events in order. Each position is one above the previous one: a page ends before a gap, and the next
     /// page reports it.
     pub events: Vec<Event>,
-    /// Position to ask after for the next page: the last event of this page, or the end of the gap if no
-    /// event follows.
+    /// Position to ask after for the next page: that of the last event of this page, or the end of the topic
+    /// if the page is empty.
     pub resume: Position,
     /// Last position the topic had assigned when the page was read.
     pub end: Position,
@@ -79,9 +79,10 @@ impl Page {
 /// Relation of a page to the position asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
-    /// No event is missing between them.
+    /// No event is missing between the position asked for and this page, or the read began at
+    /// [`Start::Earliest`].
     Complete,
-    /// Events between them have been removed by retention or lost in a crash.
+    /// Events between the position asked for and this page have been removed by retention or lost in a crash.
     Gap(Gap),
     /// The position does not belong to this topic. The page is empty and `resume` is the end of the topic.
     /// Read from [`Start::Earliest`] to get the stored events.
@@ -100,7 +101,7 @@ pub struct Gap {
 /// Reason that a read cannot continue from a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// Another store assigned the position.
+    /// The position has another epoch: another store assigned it, or this one before it began anew.
     UnknownEpoch,
     /// The position is above the last one that the topic assigned. It is invented or belongs to another
     /// topic.

@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Calls `f`.
+/// Calls `f` and returns its result.
 ///
 /// # Errors
 ///

@@ -59,7 +59,8 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Parses and checks a chain and its key. The key is PKCS#8, PKCS#1 or SEC1.
+    /// Parses and checks a chain and its key. The key is PKCS#8, PKCS#1 or SEC1. Dates that exclude the
+    /// present only cause a warning in the log.
     pub(super) fn parse(
         chain: &Pem,
         key: &Pem,
@@ -134,7 +135,7 @@ fn describe(error: &pem::Error) -> String {
     }
 }
 
-/// Logs a warning if the certificate is not valid today.
+/// Logs a warning if the certificate has expired or is not valid yet.
 fn warn_of_dates(origin: &Origin, valid: &std::ops::Range<SystemTime>) {
     let now = SystemTime::now();
     if now > valid.end {

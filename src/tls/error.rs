@@ -8,7 +8,7 @@ use std::{fmt, io, path::PathBuf};
 pub enum TlsError {
     /// A file cannot be read.
     Read {
-        /// The file.
+        /// The file that cannot be read.
         file: PathBuf,
         /// The error of the system.
         error: io::Error,
@@ -29,9 +29,9 @@ pub enum TlsError {
     },
     /// The private key does not belong to the certificate.
     Mismatch {
-        /// Origin of the certificate.
+        /// The certificate's file, or "the certificate given" if it was passed as bytes.
         certificate: String,
-        /// Origin of the key.
+        /// The key's file, or "the key given" if it was passed as bytes.
         key: String,
     },
     /// The certificate was passed as bytes, so there is no file to reload.

@@ -8,7 +8,7 @@ pub(crate) struct Negotiated {
     pub(crate) version: TlsVersion,
     /// The protocol that ALPN selected (RFC 7301).
     pub(crate) protocol: TlsProtocol,
-    /// The session continues an earlier one and reuses its secrets.
+    /// `true` if the session continues an earlier one and reuses its secrets.
     pub(crate) resumed: bool,
 }
 

@@ -158,7 +158,7 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Starts a session.
+    /// Starts a session with the latest certificate.
     pub(crate) fn begin(&mut self) -> Result<Session, SessionError> {
         let credentials = self.latest.load();
         Session::new(if self.http2 { credentials.with_http2.clone() } else { credentials.config.clone() })

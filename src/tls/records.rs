@@ -8,7 +8,7 @@ use rustls::{
 use super::session_error::SessionError;
 use crate::net::Outbox;
 
-/// Writes a record of the handshake, or an alert.
+/// Writes a record of the handshake, or an alert. Writes nothing if rustls cannot encode it.
 pub(super) fn write_encoded(mut data: EncodeTlsData<'_, ServerConnectionData>, wire: &mut Outbox) {
     let wire = wire.buffer();
     let start = wire.len();

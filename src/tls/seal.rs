@@ -89,7 +89,7 @@ impl Sealing {
         true
     }
 
-    /// Gives the buffer of the current segment back to the outbox.
+    /// Drops the current segment. Gives its buffer back to the outbox, unless other connections share it.
     fn recycle(&mut self, plain: &mut Outbox) {
         if let Some(Segment::Owned(buffer) | Segment::Lent(buffer)) = self.segment.take() {
             plain.refill(buffer);
@@ -102,7 +102,7 @@ impl Sealing {
         self.segment.as_ref().map_or(&[], |segment| &segment.as_slice()[self.done..])
     }
 
-    /// Moves up to `room` bytes to the end of `into`.
+    /// Moves up to `room` bytes of the current segment to the end of `into`.
     fn gather(&mut self, room: usize, into: &mut Vec<u8>) {
         let unsealed = self.unsealed();
         let moved = unsealed.len().min(room);
@@ -111,7 +111,8 @@ impl Sealing {
     }
 }
 
-/// Encrypts `content` as one record.
+/// Encrypts `content` as one record. Writes what the session has queued before it, such as an answer to a key
+/// update.
 fn encrypt_record(
     tls: &mut UnbufferedServerConnection,
     partial: &mut Vec<u8>,

@@ -35,9 +35,9 @@ pub(crate) struct Session {
     /// Received ciphertext that is not a complete record or handshake message.
     pub(super) partial: Vec<u8>,
     sealing: Sealing,
-    /// The result of the handshake was reported.
+    /// `true` once the result of the handshake was reported.
     negotiated: bool,
-    /// The peer has sent `close_notify`. Further bytes are ignored.
+    /// `true` once the peer has sent `close_notify`. Further bytes are ignored.
     ended: bool,
 }
 
@@ -48,15 +48,15 @@ impl Session {
         Ok(Self { tls, partial: Vec::new(), sealing, negotiated: false, ended: false })
     }
 
-    /// Processes ciphertext. Calls `on_event` for each event, and writes the answers of the handshake to
-    /// `wire`.
+    /// Processes ciphertext. Calls `on_event` for each event, and writes answers of the session to `wire`.
+    /// Ignores bytes after the peer's `close_notify`.
     ///
     /// `scratch` is empty working memory. It is empty again afterwards.
     ///
     /// # Errors
     ///
-    /// Fails if the session is broken. `wire` then holds the alert for the peer, and the session must not be
-    /// used again.
+    /// Fails if the session is broken. `wire` then holds the alert for the peer, if there is one, and the
+    /// session must not be used again.
     pub(crate) fn receive(
         &mut self,
         bytes: &[u8],
@@ -91,7 +91,7 @@ impl Session {
         }
     }
 
-    /// Processes complete records. Returns the number of bytes processed.
+    /// Processes complete records. Returns the number of bytes processed, with an error too.
     fn process(
         &mut self,
         buffer: &mut [u8],
@@ -175,7 +175,7 @@ impl Session {
         self.sealing.len()
     }
 
-    /// Encrypts plaintext to `wire`, as long as `wire` holds few bytes. `scratch` is working memory.
+    /// Encrypts plaintext to `wire` until `wire` holds 48 KiB. `scratch` is working memory.
     ///
     /// # Errors
     ///
@@ -189,7 +189,8 @@ impl Session {
         self.sealing.seal(&mut self.tls, &mut self.partial, plain, wire, scratch)
     }
 
-    /// Writes `close_notify`, which tells the peer that it has received everything (RFC 8446 §6.1).
+    /// Writes `close_notify`, which tells the peer that it has received everything (RFC 8446 §6.1). Writes
+    /// nothing if the session cannot send.
     pub(crate) fn close(&mut self, wire: &mut Outbox) {
         let status = self.tls.process_tls_records(&mut self.partial);
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
