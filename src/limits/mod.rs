@@ -48,18 +48,19 @@ pub struct Limits {
     /// Maximum number of bytes of replies that wait for a peer. Default 256 KiB. At the limit, the server
     /// does not read the next requests.
     pub outbox_bytes: usize,
-    /// Maximum number of bytes of a rejected or unread body that are read and discarded to keep the connection.
-    /// Default 256 KiB. At the limit, the connection ends with the reply, or over HTTP/2 the stream is reset.
+    /// Maximum number of bytes of a rejected or unread body that are read and discarded to keep the
+    /// connection. Default 256 KiB. At the limit, the connection ends with the reply, or over HTTP/2 the
+    /// stream is reset.
     ///
     /// After the reply of a connection that ends as many bytes are discarded, and more on
     /// [`lingering_connections`](Self::lingering_connections).
     pub discard_bytes: usize,
-    /// Maximum number of connections of each shard that discard more than [`discard_bytes`](Self::discard_bytes)
-    /// after their last reply. Default 256.
+    /// Maximum number of connections of each shard that discard more than
+    /// [`discard_bytes`](Self::discard_bytes) after their last reply. Default 256.
     ///
-    /// A client that sends its whole body before it reads gets an early reply, such as `413`, only if the rest is
-    /// read. The rate and the time are limited: see [`Timeouts::linger_max`]. On further connections such a
-    /// client may see a reset instead of the reply.
+    /// A client that sends its whole body before it reads gets an early reply, such as `413`, only if the
+    /// rest is read. The rate and the time are limited: see [`Timeouts::linger_max`]. On further connections
+    /// such a client may see a reset instead of the reply.
     pub lingering_connections: usize,
     /// Maximum number of TLS handshakes in progress on one shard. Default 1024.
     ///
@@ -196,7 +197,8 @@ pub struct Timeouts {
     /// `None`: a peer that never reads holds its replies for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub write_stall: Option<Duration>,
-    /// Time that a finished connection waits for the peer's FIN, or for further bytes to discard. Default 2 s.
+    /// Time that a finished connection waits for the peer's FIN, or for further bytes to discard. Default 2
+    /// s.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub linger: Duration,
     /// Maximum time that a finished connection discards bytes, which must also arrive at

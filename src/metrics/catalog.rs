@@ -82,8 +82,7 @@ catalog! {
     POOL_QUEUED GAUGE "windlass_pool_queued_jobs" ["lane"] "Jobs that wait for a worker.";
     POOL_RUNNING GAUGE "windlass_pool_running_jobs" ["lane"] "Jobs that a worker is running.";
     POOL_JOBS COUNTER "windlass_pool_jobs_total" ["lane", "outcome"]
-        "Jobs by outcome: done, rejected (the queue was full), late, cancelled, refused (the pool stopped) or \
-         panicked.";
+        "Jobs by outcome: done, rejected (queue full), late, cancelled, refused (pool stopped) or panicked.";
     SHARD_TURNS COUNTER "windlass_shard_turns_total" ["shard"] "Turns of the shard's event loop.";
     SHARD_LAG GAUGE "windlass_shard_lag_seconds" ["shard"]
         "Shortest time that work waited for the shard during the last half second.";
@@ -104,7 +103,7 @@ catalog! {
     TOPIC_MISSED COUNTER "windlass_topic_missed_total" []
         "Events that a shard dropped for all its subscribers because its queue was full.";
     TOPIC_ASKED COUNTER "windlass_topic_overflow_callbacks_total" ["outcome"]
-        "Overflow callbacks by outcome: chosen (a policy), panicked, or refused (there was no pool, or no room).";
+        "Overflow callbacks by outcome: chosen (a policy), panicked, or refused (no pool, or no room).";
     SSE_OVERFLOWS COUNTER "windlass_sse_overflows_total" ["policy"]
         "Events of handlers' own streams that found the client's queue full, by policy: drop or close.";
     REPLAY_ERRORS COUNTER "windlass_replay_errors_total" ["op"] "Failures of the replay store by operation.";

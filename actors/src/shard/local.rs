@@ -61,7 +61,7 @@ struct LocalState {
     /// Set when the driver has reported a poll in this turn.
     polled: Cell<bool>,
     min_wait: Cell<MinWait>,
-    /// See [`Local::set_backlog`].
+    /// Time that work has waited that the driver was unable to take up. See [`Local::set_backlog`].
     backlog: Cell<Duration>,
     /// Smallest recent wait, as `min_wait` returned it last.
     lag: Cell<Duration>,
