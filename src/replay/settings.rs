@@ -14,8 +14,8 @@ pub struct Retention {
     /// Maximum bytes per topic, as [`Event::size_bytes`](super::Event::size_bytes) counts them. Default: 4
     /// MiB.
     pub bytes: usize,
-    /// Maximum age of an event, by the system clock. Default: `None`, no limit. Expired events are removed
-    /// when the topic is next used, or some seconds later.
+    /// Maximum age of an event, by the system clock. Default: `None`, no limit. The memory store removes
+    /// expired events when their topic is next used, the durable one also in the background.
     pub age: Option<Duration>,
     /// Maximum bytes of all topics together. Default: 256 MiB. Above it, topics lose their oldest events in
     /// turn.

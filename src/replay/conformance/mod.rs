@@ -66,7 +66,7 @@ impl fmt::Display for Violation {
 
 impl Error for Violation {}
 
-/// Tests every rule, each on new stores.
+/// Tests every rule, each on new stores. Skips the rules that need a store which the fixture does not create.
 ///
 /// # Errors
 ///
@@ -112,7 +112,7 @@ fn fill(store: &dyn ReplayStore, topic: &'static str, count: usize) -> TestResul
     (0..count).map(|number| append(store, numbered(number))).collect()
 }
 
-/// Reads one page.
+/// Reads one page. Fails if the read does.
 fn page(store: &dyn ReplayStore, query: Query) -> TestResult<Page> {
     let (done, result) = completion();
     store.read(query, done);

@@ -17,7 +17,7 @@ pub(super) struct Opened {
     pub(super) database: Database,
     pub(super) epoch: Epoch,
     pub(super) topics: Topics,
-    /// Number of topics that have a gap because the store was not closed cleanly.
+    /// Number of topics in which this opening left a gap, after an unclean end or for failed appends.
     pub(super) crash_gaps: usize,
 }
 

@@ -55,7 +55,7 @@ impl Directory {
         self.path.join("replay.redb")
     }
 
-    /// Returns `true` if the file exists and is not empty.
+    /// Returns `true` if the file exists and is not empty. Fails if it is not a regular file.
     pub(super) fn has_file(&self) -> Result<bool, StoreError> {
         match fs::metadata(self.file_path()) {
             Ok(metadata) if !metadata.is_file() => Err(not_a_file(&self.file_path())),
@@ -130,7 +130,8 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Locks the lock file. Returns it with its number of consecutive unclean ends.
+/// Locks the lock file. Returns it with its number of consecutive unclean ends, and stores one more until
+/// [`Directory::mark_closed`].
 ///
 /// # Errors
 ///

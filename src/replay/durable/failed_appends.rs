@@ -22,7 +22,7 @@ pub(super) struct FailedAppends {
 }
 
 impl FailedAppends {
-    /// Records a failed append.
+    /// Records a failed append, unless it asked for [`Durability::Fsynced`].
     pub(super) fn record(&mut self, append: &Append) {
         if append.durability >= Durability::Fsynced {
             return;
@@ -36,8 +36,9 @@ impl FailedAppends {
         }
     }
 
-    /// Skips one number per failed append. Returns the ids of the topics changed. A topic that does not exist
-    /// is left out, because it has no readers.
+    /// Skips one number per failed append, and one of every topic if there were too many to count by name.
+    /// Returns the ids of the topics changed. A topic that does not exist is left out, because it has no
+    /// readers.
     pub(super) fn skip_numbers(&self, topics: &mut Topics) -> Vec<u32> {
         if self.has_unnamed {
             topics.ids().into_iter().for_each(|id| topics.skip_numbers(id, 1));

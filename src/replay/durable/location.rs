@@ -50,7 +50,8 @@ impl Location {
         })
     }
 
-    /// Opens the store again after a failure of kind `failure`. Skips one number for each failed append.
+    /// Opens the store again after a failure of kind `failure`, and verifies the file if that is
+    /// [`ErrorKind::Damaged`]. Skips one number for each failed append.
     pub(super) fn reopen(
         &self,
         options: &Options,

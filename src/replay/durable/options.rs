@@ -34,8 +34,8 @@ pub struct Options {
     /// consecutive ends without a close, or when it is reopened because of damage. Verification reads the
     /// whole file. Without it, damage may be detected late, and may make redb end the process.
     pub verify: bool,
-    /// Called with errors that no completion receives: of syncs, trimming and reopening. Default: does
-    /// nothing.
+    /// Called with errors that no completion receives: of syncs, trimming, reopening and the close of a
+    /// dropped store, and for acknowledged events that are lost. Default: does nothing.
     pub on_error: ErrorHook,
     /// Source of the time of events.
     pub clock: Clock,

@@ -94,8 +94,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Calls `ready` after the next take, or at once if the queue is empty or closed. The item of the caller
-    /// may still not fit then.
+    /// Calls `ready` after the next take or when the queue closes, or at once if the queue is empty or closed
+    /// or [`MAX_CALLBACKS`] wait. The item of the caller may still not fit then.
     pub(super) fn when_ready(&self, ready: Ready) {
         let mut state = self.state();
         if state.is_closed || state.items.is_empty() || state.ready.len() >= MAX_CALLBACKS {
@@ -105,8 +105,8 @@ impl<T> Queue<T> {
         state.ready.push(ready);
     }
 
-    /// Takes at most `items` items of at most `bytes` bytes together, but at least one item. Blocks until the
-    /// queue has an item or the deadline passes.
+    /// Moves items to the end of `into`: at most `items` of at most `bytes` bytes together, but at least one.
+    /// Blocks until the queue has an item or is closed, or the deadline, if given, passes.
     pub(super) fn take(
         &self,
         into: &mut Vec<T>,

@@ -45,7 +45,7 @@ impl WriteRequest {
 /// Request to a reader thread.
 pub(super) struct ReadRequest(pub(super) Query, pub(super) Completion<Page>);
 
-/// Counters since the store was opened.
+/// Counters of a durable store since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
@@ -148,7 +148,7 @@ impl Shared {
         self.database.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Reopens the file after a failure of kind `failure`.
+    /// Reopens the file after a failure of kind `failure`. Fails if another store has replaced the file.
     pub(super) fn reopen(&self, failure: ErrorKind, failed: &FailedAppends) -> Result<Topics, StoreError> {
         let opened = self.location.reopen(&self.options, failure, failed)?;
         if opened.epoch != self.epoch {

@@ -94,7 +94,8 @@ impl DurableStore {
         Ok(())
     }
 
-    /// Calls `done` when every earlier append is on the disk.
+    /// Calls `done` when every earlier append is on the disk, or with the error if the sync failed, the queue
+    /// is full or the store is closed.
     pub fn flush(&self, done: Completion<()>) {
         match self.shared.writes.push(WriteRequest::Flush(done), 0) {
             Ok(()) => (),
@@ -122,7 +123,7 @@ impl DurableStore {
     ///
     /// # Errors
     ///
-    /// The file cannot be read.
+    /// The file cannot be read, the store has not recovered from a failure, or it is closed.
     pub fn topics_blocking(&self) -> Result<Vec<TopicInfo>, StoreError> {
         self.shared.with_database(|database| guard(Operation::Read, || topics(database, self.shared.epoch)))
     }
@@ -142,14 +143,14 @@ impl DurableStore {
         self.shared.tally.read()
     }
 
-    /// Writes what is queued, syncs, and closes the file. Later calls fail with [`ErrorKind::Closed`].
+    /// Writes what is queued, syncs, and closes the file. Later requests fail with [`ErrorKind::Closed`].
     ///
     /// It blocks, so it must not run on a shard. It must not be called from a completion.
     ///
     /// # Errors
     ///
-    /// The last sync failed. Events acknowledged below [`Fsynced`](crate::replay::Durability::Fsynced) may be
-    /// lost, which leaves gaps.
+    /// The last sync failed, or the store had not recovered from an earlier failure. Events acknowledged
+    /// below [`Fsynced`](crate::replay::Durability::Fsynced) may be lost, which leaves gaps.
     pub fn close(&self) -> Result<(), StoreError> {
         self.shared.writes.close();
         self.shared.reads.close();

@@ -11,7 +11,7 @@ use crate::replay::{Durability, ErrorKind, Operation, StoreError};
 const MIN_LEASE: u64 = 1024;
 /// Largest block of numbers leased at once. A topic with 100,000 events per second uses half of it in 5 s.
 const MAX_LEASE: u64 = 1 << 20;
-/// Topics checked for an empty one to evict, before an append to a new topic is rejected.
+/// Maximum number of topics checked for an empty one to evict, before an append to a new topic is rejected.
 const EVICTION_SCAN_TOPICS: usize = 64;
 
 /// State of one topic.
@@ -61,8 +61,8 @@ impl Topic {
         self.next <= self.lease_end
     }
 
-    /// Extends the lease for the next sync, if less than half of it is left. Returns `true` if the row has
-    /// changed.
+    /// Extends the lease for the next sync, if less than half of it is left and the topic had events below
+    /// [`Durability::Fsynced`] since the last sync. Returns `true` if the row has changed.
     fn renew_lease(&mut self) -> bool {
         let unsynced = std::mem::take(&mut self.unsynced);
         if unsynced == 0 {
@@ -135,7 +135,7 @@ impl Topics {
         self.topics.keys().copied().collect()
     }
 
-    /// Skips numbers of a topic.
+    /// Skips `count` numbers of a topic. Does nothing if there is no such topic.
     pub(super) fn skip_numbers(&mut self, id: u32, count: u64) {
         if let Some(topic) = self.topics.get_mut(&id) {
             topic.next = topic.next.saturating_add(count);
@@ -186,7 +186,7 @@ impl Topics {
         None
     }
 
-    /// Returns the next topic of the round over all topics.
+    /// Returns the next topic of the round over all topics, or `None` without topics.
     pub(super) fn next_in_round(&mut self) -> Option<&mut Topic> {
         self.round_cursor = next_id(&self.topics, self.round_cursor)?;
         self.topics.get_mut(&self.round_cursor)

@@ -13,9 +13,9 @@ use crate::replay::{Operation, Retention, StoreError, clock::expiry_ms};
 
 /// Maximum number of events that one commit removes from a topic. Later commits remove the rest.
 const MAX_REMOVED: usize = 4096;
-/// Topics that one commit may trim when all topics together exceed their limit.
+/// Maximum number of topics that one commit trims when all topics together exceed their limit.
 const TRIM_SCAN_TOPICS: usize = 64;
-/// Topics checked for expired events at a time.
+/// Maximum number of topics checked for expired events at a time.
 const EXPIRY_SCAN_TOPICS: usize = 256;
 
 type Events<'txn> = Table<'txn, (u32, u64), &'static [u8]>;
@@ -24,7 +24,8 @@ type Events<'txn> = Table<'txn, (u32, u64), &'static [u8]>;
 /// on, their bytes, and the time of the event in milliseconds since 1970.
 type IsKept<'a> = &'a dyn Fn(u64, u64, u64) -> bool;
 
-/// Removes the events of a topic that retention no longer keeps. Returns `true` if it removed any.
+/// Removes the events of a topic that retention no longer keeps, at most [`MAX_REMOVED`]. Returns `true` if
+/// it removed any.
 pub(super) fn trim_topic(
     events: &mut Events<'_>,
     topic: &mut Topic,
@@ -79,7 +80,8 @@ pub(super) fn expired_topics(topics: &mut Topics, retention: &Retention, now_ms:
     found
 }
 
-/// Removes events from the oldest on until `is_kept` returns `true`. Returns `true` if it removed any.
+/// Removes events from the oldest on until `is_kept` returns `true`, at most [`MAX_REMOVED`]. Returns `true`
+/// if it removed any.
 fn drop_oldest(events: &mut Events<'_>, topic: &mut Topic, is_kept: IsKept<'_>) -> Result<bool, StoreError> {
     const OPERATION: Operation = Operation::Trim;
     let range = (topic.id, 0)..=(topic.id, u64::MAX);

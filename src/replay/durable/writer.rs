@@ -123,7 +123,7 @@ impl Writer {
         }
     }
 
-    /// Commits a batch and completes its requests in order.
+    /// Commits a batch and completes its requests in order. Records the appends of a failed commit.
     fn write(&mut self, batch: &mut Vec<WriteRequest>) {
         let appends = || batch.iter().filter_map(WriteRequest::append);
         let events = appends().count();
@@ -192,8 +192,8 @@ impl Writer {
         outcome
     }
 
-    /// Closes a file that failed and schedules its reopening. The in-memory state of redb and of the topics
-    /// may be inconsistent, so both are discarded.
+    /// Closes a file that failed, reports lost events and schedules the reopening. The in-memory state of
+    /// redb and of the topics may be inconsistent, so both are discarded.
     fn fail(&mut self, error: &StoreError) {
         self.topics = None;
         // After a failure, dropping the database does not sync. A panic in the drop changes nothing.
@@ -251,7 +251,8 @@ impl Writer {
         }
     }
 
-    /// Reopens the file after a failure, once the pause is over. Does nothing if the file is open.
+    /// Reopens the file after a failure, once the pause is over; before that it returns
+    /// [`ErrorKind::Unavailable`]. Does nothing if the file is open.
     fn reopen(&mut self, now: Instant) -> Result<(), StoreError> {
         let Some(failure) = self.failure.as_ref().filter(|_| self.topics.is_none()) else { return Ok(()) };
         if now < failure.retry_at {
