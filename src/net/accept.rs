@@ -14,7 +14,7 @@ use super::engine::EventHandler;
 
 /// Pause after the first failed accept. Each further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// Longest pause.
+/// Longest pause after a failed accept.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Maximum number of connections taken from a listener's backlog when it stops. No backlog is this long.
@@ -85,7 +85,7 @@ impl AcceptQueue {
         }
     }
 
-    /// Removes and returns the oldest socket.
+    /// Removes and returns the oldest socket, or `None` if the queue is empty.
     pub(super) fn pop(&mut self) -> Option<PendingSocket> {
         self.sockets.pop_front()
     }
@@ -192,7 +192,8 @@ impl Backoff {
     }
 }
 
-/// Accepts every connection in the backlog of a non-blocking listener and passes it to `accepted`.
+/// Accepts the connections in the backlog of a non-blocking listener, at most [`MAX_BACKLOG`], and passes
+/// them to `accepted`. Stops at the first error that is not about a single connection.
 pub(super) fn drain_backlog(listener: &OwnedFd, flags: SocketFlags, mut accepted: impl FnMut(OwnedFd)) {
     for _ in 0..MAX_BACKLOG {
         match rustix::net::accept_with(listener, flags) {

@@ -55,7 +55,7 @@ impl BufferPool {
         }
     }
 
-    /// Removes and returns a recycled buffer that belongs to the handler.
+    /// Removes and returns a recycled buffer that belongs to the handler, or `None` if there is none.
     pub(super) fn pop_lent(&mut self) -> Option<Vec<u8>> {
         self.lent.pop()
     }

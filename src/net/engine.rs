@@ -32,7 +32,8 @@ pub enum Ending {
     ///
     /// The engine sends the outbox and shuts down the write side. Then it discards received bytes until the
     /// peer's FIN, or until [`EngineOptions::linger_bytes`] are discarded, and closes the socket. The handler
-    /// may [lift](EventHandler::discarded) this limit. Meanwhile the engine calls neither [`EventHandler::received`] nor [`EventHandler::fin_received`].
+    /// may [lift](EventHandler::discarded) this limit. Meanwhile the engine calls neither
+    /// [`EventHandler::received`] nor [`EventHandler::fin_received`].
     ///
     /// An engine limits the discarded bytes, not the time. A connection with a time limit switches to
     /// [`Ending::Abort`] when the time is over. Once the write side is shut down, an abort closes without a
@@ -155,12 +156,13 @@ pub struct EngineOptions {
     /// Size of one receive buffer, in bytes. The default has room for a head and a body of 4 KiB. The one
     /// buffer of the epoll engine is eight times as large.
     pub buffer_bytes: usize,
-    /// Whether the io_uring engine uses incremental buffers, where the kernel supports them (Linux 6.16).
+    /// `true` if the io_uring engine uses incremental buffers where the kernel supports them (Linux 6.16).
     ///
     /// The kernel then fills a buffer with several receives, one behind the other. The ring
     /// then needs fewer and larger buffers, with a quarter of the memory in total.
     pub incremental_buffers: bool,
-    /// Maximum number of bytes discarded of a connection that ends.
+    /// Maximum number of bytes discarded of a connection that ends, unless the handler
+    /// [lifts](EventHandler::discarded) the limit.
     pub linger_bytes: usize,
     /// Maximum number of completions or readiness events handled in one turn.
     pub batch: usize,
@@ -184,7 +186,8 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// Returns the options with every limit in the range that an engine of `max_slots` slots supports.
+    /// Returns the options with the limits on connections, batches and accepts in the range that an engine of
+    /// `max_slots` slots supports.
     #[cfg(any(feature = "io-uring", feature = "epoll"))]
     pub(super) fn clamped(&self, max_slots: usize) -> Self {
         Self {

@@ -25,7 +25,7 @@ use super::{
 /// Maximum number of bytes passed to a connection at once, like the size of a receive buffer.
 const CHUNK_BYTES: usize = 8192;
 
-/// The listener index of all connections. No real listener has it.
+/// Listener index of all in-memory connections. No real listener has it.
 const NO_LISTENER: usize = usize::MAX;
 
 /// The end of a connection, as its peer sees it.
@@ -135,7 +135,7 @@ impl<H: EventHandler> Memory<H> {
         self.connections.iter().map(|(id, _)| id).collect()
     }
 
-    /// Opens new connections.
+    /// Opens new connections, or resets them once the engine has stopped accepting.
     fn accept(&mut self, handler: &mut H) {
         loop {
             let Some(pipe) = self.connector.0.pipes.borrow_mut().pop_front() else { return };
@@ -219,7 +219,7 @@ impl<T: Connection> Endpoint<T> {
         Step::Idle
     }
 
-    /// Moves what the peer reads from the outbox and returns the number of bytes.
+    /// Moves bytes from the outbox to the peer, as many as the peer reads. Returns their number.
     fn send(&mut self) -> usize {
         let mut sent = 0;
         while let Some((segment, from)) =

@@ -117,7 +117,7 @@ impl Outbox {
         self.first.iter().map(Bytes::as_ref).chain(self.segments.iter().map(Segment::as_slice)).chain(tail)
     }
 
-    /// Removes and returns the next segment to send.
+    /// Removes and returns the next segment to send, or `None` if no bytes are queued.
     pub fn take(&mut self) -> Option<Segment> {
         if let Some(bytes) = self.first.take() {
             return Some(Segment::Shared(bytes));
@@ -145,7 +145,8 @@ impl Outbox {
         }
     }
 
-    /// Removes and returns the buffer to append to if it is empty. An idle connection then holds none.
+    /// Removes and returns the buffer to append to if there is one and it is empty. An idle connection then
+    /// holds none.
     pub fn release(&mut self) -> Option<Vec<u8>> {
         (self.tail.is_empty() && self.tail.capacity() > 0).then(|| std::mem::take(&mut self.tail))
     }

@@ -108,7 +108,7 @@ impl Poller {
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()));
     }
 
-    /// Collects events. With `wait`, waits until there is one.
+    /// Collects events. With `wait`, waits until there is one or a signal interrupts the wait.
     pub(super) fn poll(&mut self, wait: bool) -> io::Result<()> {
         let timeout = if wait { None } else { Some(Duration::ZERO) };
         match self.poll.poll(&mut self.events, timeout) {

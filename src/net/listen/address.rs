@@ -64,8 +64,8 @@ impl Listen {
     ///
     /// # Errors
     ///
-    /// Fails if the socket is not a listening stream socket, or has neither an IP address nor a path nor a
-    /// name.
+    /// Fails if the socket is not a listening stream socket, has neither an IP address nor a path nor a name,
+    /// or has a name that is not UTF-8.
     pub fn of(socket: impl AsFd) -> io::Result<Self> {
         let wrong = |reason| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         let fd = socket.as_fd();

@@ -33,11 +33,11 @@ pub struct ListenOptions {
     /// Maximum number of connections that wait in the kernel to be accepted. The kernel limits it to
     /// `net.core.somaxconn`. Default 4096.
     pub backlog: u32,
-    /// Whether an IPv6 address refuses IPv4 connections. `None`, the default, uses the system's setting
-    /// (`net.ipv6.bindv6only`), which is usually off. If the server listens on an IPv4 address with the same
-    /// port, too, `None` leaves IPv4 connections to that address.
+    /// `Some(true)` if an IPv6 address refuses IPv4 connections. `None`, the default, uses the system's
+    /// setting (`net.ipv6.bindv6only`), which is usually off. If the server listens on an IPv4 address with
+    /// the same port, too, `None` leaves IPv4 connections to that address.
     pub v6_only: Option<bool>,
-    /// Whether small segments are sent at once (TCP_NODELAY). Accepted sockets inherit it. Default `true`,
+    /// `true` if small segments are sent at once (TCP_NODELAY). Accepted sockets inherit it. Default `true`,
     /// because a response is written in one piece anyway.
     pub no_delay: bool,
     /// Size of a connection's send buffer in the kernel, in bytes (SO_SNDBUF, which the kernel doubles). It
@@ -53,7 +53,8 @@ impl Default for ListenOptions {
 }
 
 impl ListenOptions {
-    /// Returns the options of `listen` in a server that listens on all these addresses.
+    /// Returns the options of `listen` in a server that listens on all these addresses: an IPv6 address
+    /// beside an IPv4 address with the same port refuses IPv4, unless [`v6_only`](Self::v6_only) is set.
     pub(crate) fn among<'a>(&self, mut all: impl Iterator<Item = &'a Listen>, listen: &Listen) -> Self {
         let Listen::Tcp(own @ SocketAddr::V6(_)) = listen else { return self.clone() };
         let is_beside_v4 = own.port() != 0
@@ -62,7 +63,8 @@ impl ListenOptions {
     }
 }
 
-/// A bound address with a listening socket for each shard. Dropping it removes the file of a Unix socket.
+/// A bound address with a listening socket for each shard. Dropping it removes the file of a Unix socket,
+/// unless the socket was inherited or another file has replaced it.
 #[derive(Debug)]
 pub struct Bound {
     sockets: Vec<Socket>,
@@ -127,7 +129,7 @@ pub fn bind(listen: &Listen, shards: usize, options: &ListenOptions) -> Result<B
 /// Uses a listening socket that the process has inherited, for example from a service manager.
 ///
 /// All shards share it. A shard that gets too many of its connections hands some to other shards. The file of
-/// a Unix socket is not removed.
+/// a Unix socket is not removed. Of the options, only `no_delay` and `send_buffer` apply.
 ///
 /// # Errors
 ///
@@ -225,7 +227,8 @@ fn bind_abstract(name: &str, shards: usize, options: &ListenOptions) -> Result<B
     Ok(Bound { sockets, address: Listen::Abstract(name.to_owned()), retries: 0, _file: None })
 }
 
-/// Removes the socket file at `path` if no process listens on it.
+/// Removes the socket file at `path` if no process listens on it. Fails if one does, or if the file is not a
+/// socket.
 fn remove_stale(path: &Path) -> Result<(), FailedStep> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

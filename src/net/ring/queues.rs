@@ -44,7 +44,7 @@ impl Completion {
         cqueue::more(self.flags)
     }
 
-    /// Returns the id of the receive buffer that the kernel used.
+    /// Returns the id of the receive buffer that the kernel used, or `None` if it used none.
     pub(super) fn buffer(self) -> Option<u16> {
         cqueue::buffer_select(self.flags)
     }
@@ -123,7 +123,7 @@ impl Queues {
         ignore_transient(self.uring.submit_and_wait(usize::from(wait)))
     }
 
-    /// Submits the queued entries and waits up to `limit` for a completion.
+    /// Submits the queued entries and waits up to `limit` for a completion. The end of that time is no error.
     ///
     /// # Errors
     ///

@@ -71,7 +71,8 @@ impl Starved {
         place
     }
 
-    /// Removes and returns the connection that has waited for longest. It may be gone.
+    /// Removes and returns the connection that has waited for longest, or `None` if none waits. It may be
+    /// gone.
     pub(super) fn pop(&mut self) -> Option<ConnId> {
         self.waiting.pop_first().map(|(_, (id, _))| id)
     }
@@ -102,7 +103,7 @@ impl Starved {
         self.waiting.is_empty()
     }
 
-    /// Returns for how long the connection has waited that has waited for longest.
+    /// Returns the wait of the connection that has waited for longest, or zero if none waits.
     pub(super) fn longest_wait(&self) -> Duration {
         let Some((_, (_, since))) = self.waiting.first_key_value() else { return Duration::ZERO };
         clock::now().saturating_duration_since(*since)

@@ -84,8 +84,9 @@ impl<T: Connection> Ring<T> {
         }
     }
 
-    /// Receives what has come for a connection that wants bytes and has no receive in the kernel. Returns
-    /// `true`.
+    /// Receives what has come, at most [`RECEIVE_NOW_BYTES`], for a connection that wants bytes and has no
+    /// receive in the kernel. Always returns `true`, as [`Engine::catch_up`](crate::net::Engine::catch_up)
+    /// does when a connection may be judged.
     ///
     /// Must be called only when all completions are handled: an earlier receive may have taken bytes that
     /// come before these.

@@ -21,7 +21,7 @@ use crate::net::{
 /// small as the 20 completions that the kernel makes available at once.
 const MAX_PENDING_BATCHES: usize = 256;
 
-/// Maximum number of free slots below which listeners accept one connection at a time.
+/// Upper bound of the margin: with at most a margin of free slots, listeners accept one connection at a time.
 const MAX_MARGIN: usize = 1024;
 
 impl<T: Connection> Ring<T> {
@@ -231,8 +231,8 @@ impl<T: Connection> Ring<T> {
         self.acceptor.arm(&mut self.queues, room, margin);
     }
 
-    /// Handles the completion of a cancellation. An operation that is already running cannot be cancelled.
-    /// Then shutting down the socket ends it.
+    /// Handles the completion of a cancellation. An operation that is already running cannot be cancelled. If
+    /// its connection is closing, shutting down the socket ends it.
     fn cancelled(&mut self, id: ConnId, completion: Completion) {
         if completion.result != -libc::EALREADY {
             return;
