@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     conn::{env::Env, exchange::telemetry::Telemetry, io::Io, run},
-    proto::h2::{Connection as Core, End, ErrorCode, Key, Sending, encode},
+    proto::h2::{Connection as Core, End, ErrorCode, Key, Sending, encode, frame::HEADER_BYTES},
 };
 
 /// Bytes that are committed to the socket at most before a stream that becomes ready gets its turn.
@@ -23,9 +23,9 @@ const COMMITTED_BYTES: usize = 128 * 1024;
 const TURNS_PER_CALL: usize = 1024;
 
 impl H2 {
-    /// Returns how many bytes may be committed by now.
+    /// Returns how many bytes of data may be committed, besides the header of their frame.
     pub(super) fn room(&self, io: &Io) -> usize {
-        COMMITTED_BYTES.saturating_sub(io.committed())
+        COMMITTED_BYTES.saturating_sub(io.committed() + HEADER_BYTES)
     }
 
     /// Returns how many bytes a reply may send at once, past the turns of others: none while others wait.

@@ -23,6 +23,10 @@ pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
+pub(crate) const PRIORITY_UPDATE: u8 = 16;
+
+/// Bytes of a frame's header.
+pub(crate) const FRAME_HEADER_BYTES: usize = 9;
 
 /// Flags. END_STREAM belongs to DATA and HEADERS, ACK to SETTINGS and PING.
 pub(crate) const END_STREAM: u8 = 1;
@@ -296,6 +300,21 @@ impl Peer {
             assert!(frame.kind != HEADERS, "no reply may follow GOAWAY: {frame:?}");
         }
         goaway.code()
+    }
+
+    /// Returns how many bytes the server has handed to the kernel and this client has not parsed. Exact while
+    /// neither side sends.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        let (own, server) = (self.stream.local_addr().unwrap(), self.stream.peer_addr().unwrap());
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let queue = |local: u16, remote: u16, which: usize| {
+            let line = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|line| {
+                line[1].ends_with(&format!(":{local:04X}")) && line[2].ends_with(&format!(":{remote:04X}"))
+            });
+            let queues = line.map_or("0:0", |line| line[4]);
+            usize::from_str_radix(queues.split(':').nth(which).unwrap(), 16).unwrap()
+        };
+        self.received.len() + queue(server.port(), own.port(), 0) + queue(own.port(), server.port(), 1)
     }
 
     /// Closes the connection with a reset.
