@@ -15,7 +15,8 @@
 //! | `GET /topics/bench` | subscribes by a WebSocket or by server-sent events |
 //!
 //! axum, actix, fastwebsockets and ring-bare serve WebSockets. axum and ring-bare serve server-sent events.
-//! Other paths return 404. hyper and axum serve HTTP/2 with `--h2` (prior knowledge) instead of HTTP/1.1.
+//! Other paths return 404. hyper, axum and ring-bare serve HTTP/2 with `--h2` (prior knowledge)
+//! instead of HTTP/1.1.
 //! The peers have no limits and no timeouts: they serve comparison only.
 
 pub mod bare;

@@ -2,35 +2,58 @@
 //!
 //! It has no framework, no limits and no timeouts. The difference to another server on the same ring is that
 //! server's own cost. An event of the topic is sent to all subscribers in one batch of sends that share the
-//! bytes, see [`feed`].
+//! bytes, see [`feed`]. With `--h2` it serves HTTP/2 without HPACK instead, see [`h2`].
 
 mod feed;
+mod h2;
 mod ring;
 
 use std::{
     io,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::fd::{AsFd, OwnedFd},
     rc::Rc,
 };
 
+use clap::Parser;
 use feed::Feed;
 use ring::{Bytes, Event, Ring};
 use rustix::net::{Shutdown, listen, shutdown, sockopt::set_tcp_nodelay};
-use windlass_peers::{
-    bare::{Action, Exchange, echo_messages},
-    workload,
-};
+use windlass_peers::bare::{Action, Exchange, echo_messages};
 
 /// Maximum number of connections. Connections above it are closed immediately.
 const SLOTS: usize = 16 * 1024;
 /// Maximum number of connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 4096;
 
+/// Serves the workload without a framework.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Address to listen on
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Serve HTTP/2 (prior knowledge) and answer each request with the same response
+    #[arg(long)]
+    h2: bool,
+}
+
+/// Protocol of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    /// A WebSocket that echoes messages.
+    Echo,
+    /// HTTP/2 whose preface has not arrived.
+    Preface,
+    Http2,
+}
+
 fn main() -> io::Result<()> {
-    let listener = TcpListener::bind(workload::listen_address()?)?;
+    let options = Options::parse();
+    let listener = TcpListener::bind(options.listen)?;
     listen(&listener, BACKLOG)?;
     let mut server = Server {
+        protocol: if options.h2 { Protocol::Preface } else { Protocol::Http1 },
         ring: Ring::new(SLOTS)?,
         exchange: Exchange::new(),
         connections: (0..SLOTS).map(|_| None).collect(),
@@ -53,6 +76,8 @@ fn main() -> io::Result<()> {
 }
 
 struct Server {
+    /// Protocol of new connections.
+    protocol: Protocol,
     ring: Ring,
     exchange: Exchange,
     connections: Box<[Option<Connection>]>,
@@ -77,8 +102,7 @@ struct Connection {
     closing: bool,
     /// The peer has ended its side of the connection.
     ended: bool,
-    /// The connection is a WebSocket that echoes messages.
-    echoes: bool,
+    protocol: Protocol,
 }
 
 impl Server {
@@ -116,7 +140,7 @@ impl Server {
         // Without a free slot, dropping the descriptor closes the connection.
         let Some(slot) = self.free.pop() else { return };
         let _ = set_tcp_nodelay(&fd, true);
-        self.connections[slot] = Some(Connection::new(fd));
+        self.connections[slot] = Some(Connection::new(fd, self.protocol));
         self.touched.push(slot);
     }
 
@@ -131,10 +155,7 @@ impl Server {
             connection.input.extend_from_slice(bytes);
             return connection.answer(&self.exchange, &mut self.feed);
         }
-        let (used, then) = match connection.echoes {
-            true => (echo_messages(bytes, &mut connection.out), Action::Read),
-            false => self.feed.serve(&self.exchange, bytes, &mut connection.out),
-        };
+        let (used, then) = connection.serve(bytes, &self.exchange, &mut self.feed);
         connection.input.extend_from_slice(&bytes[used..]);
         then
     }
@@ -155,7 +176,7 @@ impl Server {
                 self.ring.sleep(slot, time)?;
                 self.touch(slot, |connection| connection.sleeping = true);
             }
-            Action::Echo => self.touch(slot, |connection| connection.echoes = true),
+            Action::Echo => self.touch(slot, |connection| connection.protocol = Protocol::Echo),
             Action::Close => self.touch(slot, |connection| connection.closing = true),
             Action::Subscribe(encoding) => {
                 self.feed.subscribe(slot, encoding);
@@ -201,11 +222,15 @@ impl Server {
 }
 
 impl Connection {
-    fn new(fd: OwnedFd) -> Self {
+    fn new(fd: OwnedFd, protocol: Protocol) -> Self {
+        let mut out = Vec::new();
+        if protocol == Protocol::Preface {
+            h2::open(&mut out);
+        }
         Self {
             fd,
             input: Vec::new(),
-            out: Vec::new(),
+            out,
             event: None,
             spare: Vec::new(),
             receiving: false,
@@ -213,7 +238,7 @@ impl Connection {
             sleeping: false,
             closing: false,
             ended: false,
-            echoes: false,
+            protocol,
         }
     }
 
@@ -221,12 +246,25 @@ impl Connection {
         if self.sleeping {
             return Action::Read;
         }
-        let (used, then) = match self.echoes {
-            true => (echo_messages(&self.input, &mut self.out), Action::Read),
-            false => feed.serve(exchange, &self.input, &mut self.out),
-        };
+        let input = std::mem::take(&mut self.input);
+        let (used, then) = self.serve(&input, exchange, feed);
+        self.input = input;
         self.input.drain(..used);
         then
+    }
+
+    /// Answers the complete requests of `input`. Returns their length and the next action.
+    fn serve(&mut self, input: &[u8], exchange: &Exchange, feed: &mut Feed) -> (usize, Action) {
+        match self.protocol {
+            Protocol::Http1 => feed.serve(exchange, input, &mut self.out),
+            Protocol::Echo => (echo_messages(input, &mut self.out), Action::Read),
+            Protocol::Http2 => (h2::serve(input, &mut self.out), Action::Read),
+            Protocol::Preface => {
+                let Some(greeted) = h2::greet(input) else { return (0, Action::Read) };
+                self.protocol = Protocol::Http2;
+                (greeted + h2::serve(&input[greeted..], &mut self.out), Action::Read)
+            }
+        }
     }
 
     /// Queues an event. It is shared if nothing else is queued, otherwise it is copied to the end of the
