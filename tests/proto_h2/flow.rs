@@ -1,6 +1,6 @@
 //! Flow control (RFC 9113 §5.2, §6.9), both ways.
 
-use windlass::proto::h2::{ErrorCode, Limits};
+use windlass::proto::h2::{End, ErrorCode, Limits};
 
 use crate::common::{
     Frame, Seen, Server,
@@ -122,6 +122,43 @@ fn what_a_closed_stream_held_is_returned_to_the_connection() {
     // Data that no stream wants is returned at once.
     let sent = server.answer(&frame(DATA, 0, 1, [0; 16_384]).repeat(2));
     assert_eq!(updates(&sent), [(0, 32_768)]);
+}
+
+#[test]
+fn what_is_held_stops_no_other_stream() {
+    let limits =
+        Limits { stream_window_bytes: 65_536, connection_window_bytes: 131_072, ..Limits::default() };
+    let mut server = Server::greeted(limits, &[]);
+    let chunk = |id| frame(DATA, 0, id, [0; 16_000]);
+    for id in [1, 3] {
+        server.feed(&headers(id, &request("POST", "/hold"), false));
+        assert_eq!(updates(&server.answer(&chunk(id).repeat(4))), []);
+    }
+    // 3,072 bytes of the connection's window are left.
+    let (held, other) = (server.key(1), server.key(3));
+    let mut out = Vec::new();
+    server.connection.release(other, 3_072, &mut out);
+    assert!(out.is_empty());
+    server.connection.release(other, 1, &mut out);
+    assert_eq!(out, window_update(0, 3_073), "more than what is left is announced");
+    out.clear();
+    server.connection.release_to_others(held, &mut out);
+    assert_eq!(out, window_update(0, 64_000), "the stream itself gets no credit");
+    out.clear();
+    server.connection.release_to_others(held, &mut out);
+    server.connection.release(held, 40_000, &mut out);
+    assert_eq!(out, window_update(1, 40_000), "the connection has its credit already");
+}
+
+#[test]
+fn a_stream_that_ends_while_it_holds_bytes_releases_them_between_frames() {
+    let mut server = Server::greeted(Limits { connection_window_bytes: 65_535, ..Limits::default() }, &[]);
+    server.feed(&headers(1, &request("POST", "/hold"), false));
+    server.feed(&[frame(DATA, 0, 1, [0; 16_384]).repeat(2), frame(DATA, END_STREAM, 1, [0; 9])].concat());
+    let mut out = Vec::new();
+    server.connection.data_out(server.key(1), 3, End::Stream, &mut out);
+    out.extend_from_slice(b"abc");
+    assert_eq!(out, [window_update(0, 32_777), frame(DATA, END_STREAM, 1, b"abc")].concat());
 }
 
 #[test]

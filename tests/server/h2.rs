@@ -8,6 +8,7 @@ mod crosstalk;
 mod detection;
 mod endings;
 mod frames;
+mod memory;
 mod priorities;
 mod replies;
 mod requests;

@@ -71,7 +71,7 @@ impl H2 {
     ) {
         let Some(incoming) = stream.incoming.take() else { return self.advance_stream(env, io, stream) };
         // Nothing more can come on the stream; the connection's credit for what came is due.
-        self.core.release(stream.key, incoming.held(), io.outbox.buffer());
+        self.release_body(env, io, stream.key, incoming.held());
         match (incoming.end(trailers), stream.stage) {
             (Ended::Whole(bytes), Stage::Collecting(exchange, request)) => {
                 self.start(env, io, exchange, *request, bytes.into(), None);

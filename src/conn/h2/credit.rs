@@ -4,7 +4,8 @@
 //! together, so that a peer cannot make the server hold the largest body on every stream:
 //!
 //! - While more than a connection's window of bytes is collected, only the oldest collected body gets credit.
-//!   It can always be completed, and then the next one is the oldest.
+//!   The others can fill the windows that their streams had from the start. The connection's window stays open
+//!   for them, as the oldest body could not be completed otherwise.
 //! - While more than `outbound_bytes` of whole replies wait for the peer to read, no collected body gets
 //!   credit: most likely its reply would wait, too.
 
@@ -16,6 +17,9 @@ use crate::{
     conn::{env::Env, io::Io},
     proto::h2::Key,
 };
+
+/// Room of the connection's window below which bodies that get no credit leave theirs to others, bytes.
+const LEAST_ROOM_BYTES: usize = 64 * 1024;
 
 impl H2 {
     /// Gives a stream the credit that is due for its body. A body that nobody reads any more is discarded.
@@ -30,7 +34,11 @@ impl H2 {
         };
         if incoming.collected().is_some() && due > 0 && !self.may_collect(env, stream.key) {
             self.owes_credit = true;
-            return incoming.pause();
+            incoming.pause();
+            if !self.has_backlog(env) && self.core.receive_room() < LEAST_ROOM_BYTES {
+                self.core.release_to_others(stream.key, io.outbox.buffer());
+            }
+            return;
         }
         if due == 0 && incoming.held() > 0 {
             // The handler has not taken what came.
@@ -42,7 +50,7 @@ impl H2 {
 
     /// Returns `true` if a body that is collected may get credit.
     fn may_collect(&self, env: &Env, key: Key) -> bool {
-        if self.unsent_bytes > env.limits.http2.outbound_bytes {
+        if self.has_backlog(env) {
             return false;
         }
         let collecting =
@@ -58,6 +66,7 @@ impl H2 {
         if !std::mem::take(&mut self.owes_credit) {
             return;
         }
+        self.release_deferred(env, io);
         let is_owed = |stream: &Stream| stream.incoming.as_ref().is_some_and(|incoming| incoming.is_paused());
         for key in self.streams.keys(is_owed) {
             if let Some(stream) = self.streams.take(key) {

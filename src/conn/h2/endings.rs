@@ -37,7 +37,7 @@ impl H2 {
     fn drop_stream(&mut self, env: &mut Env, io: &Io, stream: Stream) {
         self.last_activity = env.now;
         let (telemetry, status, written) = match stream.stage {
-            Stage::Collecting(exchange, _) => (exchange.telemetry, None, 0),
+            Stage::Collecting(exchange, _) | Stage::Delayed(exchange, _) => (exchange.telemetry, None, 0),
             Stage::Running(exchange, handler) => {
                 handler.cancel();
                 (exchange.telemetry, None, 0)

@@ -17,7 +17,12 @@ use crate::{
 /// Destination of a body.
 enum Sink {
     /// A buffer of limited size, for a handler that starts when the body is complete.
-    Collect { bytes: Vec<u8>, limit: usize },
+    Collect {
+        bytes: Vec<u8>,
+        limit: usize,
+        /// Expected length, bytes. The buffer is not made larger until more arrives.
+        declared: usize,
+    },
     /// A handler that reads it as it arrives.
     Stream(BodySender),
     /// Nobody. `budget` is how many more bytes are received before the stream is reset.
@@ -53,12 +58,9 @@ pub(super) enum Ended {
 }
 
 impl Incoming {
-    /// Collects up to `limit` bytes. The buffer starts with the declared length, within reason.
+    /// Collects up to `limit` bytes, of which `declared` are expected.
     pub(super) fn collect(declared: usize, limit: usize, now: Instant) -> Self {
-        /// Most bytes that are reserved because a peer declares a large body.
-        const TRUSTED_BYTES: usize = 64 * 1024;
-        let bytes = Vec::with_capacity(declared.min(limit).min(TRUSTED_BYTES));
-        Self::new(Sink::Collect { bytes, limit }, now)
+        Self::new(Sink::Collect { bytes: Vec::new(), limit, declared: declared.min(limit) }, now)
     }
 
     /// Passes the body to a handler.
@@ -85,9 +87,10 @@ impl Incoming {
         self.rate.received(data.len(), now);
         self.held += data.len();
         let fits = match &mut self.sink {
-            Sink::Collect { bytes, limit } => {
+            Sink::Collect { bytes, limit, declared } => {
                 let fits = data.len() <= *limit - bytes.len();
                 if fits {
+                    make_room(bytes, data.len(), *declared);
                     bytes.extend_from_slice(data);
                 }
                 fits
@@ -170,5 +173,33 @@ impl Incoming {
     /// Returns the time at which the peer will have been too slow.
     pub(super) fn deadline(&self, env: &Env) -> Option<Instant> {
         if self.is_paused { None } else { self.rate.deadline(env) }
+    }
+}
+
+/// Makes room for more bytes. A peer that declares much and sends little makes the buffer at most twice as
+/// large as what it sent.
+fn make_room(bytes: &mut Vec<u8>, more: usize, declared: usize) {
+    let needed = bytes.len() + more;
+    if needed > bytes.capacity() {
+        let size = if declared >= needed { declared.min(needed * 2) } else { needed };
+        bytes.reserve_exact(size - bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_grows_with_what_arrives_and_not_with_what_is_declared() {
+        let now = Instant::now();
+        let mut incoming = Incoming::collect(1 << 20, 1 << 20, now);
+        let mut received = 0;
+        for piece in [&[0; 10][..], &[0; 5000], &[0; 5000], &[0; 100_000]] {
+            assert!(matches!(incoming.received(piece, now), Received::More));
+            received += piece.len();
+            let Sink::Collect { bytes, .. } = &incoming.sink else { panic!("a body that is collected") };
+            assert!(bytes.len() == received && bytes.capacity() <= 2 * received, "{}", bytes.capacity());
+        }
     }
 }

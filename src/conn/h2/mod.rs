@@ -14,6 +14,7 @@
 //! [`Endpoint`](crate::conn::ws::Endpoint) like any other.
 
 mod alarms;
+mod backlog;
 mod body;
 mod credit;
 mod direct;
@@ -33,7 +34,7 @@ mod upgrade;
 mod wait;
 mod woken;
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use super::{env::Env, io::Io, message::Outcome, protocol::Protocol, timers::Timer};
 use crate::{
@@ -63,6 +64,10 @@ pub(super) struct H2 {
     last_activity: Instant,
     /// Bytes of whole replies that wait for the peer.
     unsent_bytes: usize,
+    /// Requests whose handlers wait for the peer to read, oldest first.
+    delayed: VecDeque<Key>,
+    /// Credit that the connection gets when the peer has read more: streams, and bytes of their bodies.
+    deferred: Vec<(Key, usize)>,
     /// A body was not given credit although it is wanted.
     owes_credit: bool,
     /// Number of streams that are counted as open.
@@ -193,7 +198,9 @@ impl Protocol for H2 {
         let any = |is: fn(&Stage) -> bool| self.streams.iter().any(|stream| is(&stream.stage));
         match () {
             () if any(|stage| matches!(stage, Stage::Running(..))) => "handler_running",
-            () if any(|stage| matches!(stage, Stage::Streaming(..))) => "reply_streaming",
+            () if any(|stage| matches!(stage, Stage::Streaming(..) | Stage::Delayed(..))) => {
+                "reply_streaming"
+            }
             #[cfg(feature = "ws")]
             () if any(|stage| matches!(stage, Stage::Socket(..))) => "websocket",
             () if self.is_active() => "body_incoming",
@@ -227,6 +234,8 @@ impl H2 {
             has_fin: false,
             last_activity: env.now,
             unsent_bytes: 0,
+            delayed: VecDeque::new(),
+            deferred: Vec::new(),
             owes_credit: false,
             counted_streams: 0,
             ready: Vec::new(),
@@ -244,7 +253,9 @@ impl H2 {
         for _ in 0..ROUNDS_PER_CALL {
             self.advance_woken(env, io);
             self.grant_credit(env, io);
-            let has_more = self.send_data(env, io);
+            self.start_delayed(env, io);
+            let had_backlog = self.has_backlog(env);
+            let has_more = self.send_data(env, io) || had_backlog && !self.has_backlog(env);
             // The last stream of a connection that leaves may have ended.
             self.take_input(env, io, &[]);
             is_done = self.woken.leave();
@@ -313,7 +324,9 @@ impl H2 {
             #[cfg(feature = "ws")]
             Stage::Socket(..) => self.advance_socket(env, io, stream),
             Stage::Discarding if stream.incoming.is_none() => self.finish_stream(io, stream.key),
-            Stage::Collecting(..) | Stage::Running(..) | Stage::Discarding => self.put_back(env, stream),
+            Stage::Collecting(..) | Stage::Delayed(..) | Stage::Running(..) | Stage::Discarding => {
+                self.put_back(env, stream);
+            }
         }
     }
 

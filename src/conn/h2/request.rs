@@ -318,11 +318,27 @@ impl H2 {
             None => Body::channel(usize::MAX),
         };
         let incoming = Incoming::stream(sender, env.now);
-        self.start(env, io, exchange, request, body, Some(incoming));
+        self.start_now(env, io, exchange, request, body, Some(incoming));
+    }
+
+    /// Starts the handler of a request whose body is complete, or lets it wait for the peer to read.
+    pub(super) fn start(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        exchange: Exchange,
+        request: RoutedRequest,
+        body: Body,
+        incoming: Option<Incoming>,
+    ) {
+        if self.must_wait(env, exchange.key) {
+            return self.delay(env, io, exchange, request, body, incoming);
+        }
+        self.start_now(env, io, exchange, request, body, incoming);
     }
 
     /// Starts the handler of a request. Its body is complete, or a channel that the stream feeds.
-    pub(super) fn start(
+    pub(super) fn start_now(
         &mut self,
         env: &mut Env,
         io: &mut Io,

@@ -9,6 +9,7 @@ use std::{
 use super::tunnel::Tunnel;
 use super::{incoming::Incoming, streaming::Streaming, wait::Late};
 use crate::{
+    body::Body,
     conn::{
         env::Env,
         exchange::{route::MatchedRoute, telemetry::Telemetry},
@@ -36,14 +37,16 @@ pub(super) struct RoutedRequest {
 /// Stage of a request that was not answered at once.
 ///
 /// ```text
-///  Collecting ──body complete──► Running ──reply──► Streaming, Socket ──all sent──► Discarding ─┐
-///                                                        └──all sent, body complete──► closed ◄─┘
+///  Collecting ──body complete──► Delayed ──► Running ──reply──► Streaming, Socket ──sent──► Discarding ─┐
+///                                                                     └──sent, body complete──► closed ◄─┘
 /// ```
 ///
 /// A stage is left out if nothing has to be waited for in it.
 pub(super) enum Stage {
     /// The body is collected.
     Collecting(Exchange, Box<RoutedRequest>),
+    /// The handler starts when the peer has read more of what waits for it.
+    Delayed(Exchange, Box<(RoutedRequest, Body)>),
     /// The handler runs.
     Running(Exchange, RunningHandler),
     /// The reply's head is sent, its body is not.
@@ -89,7 +92,7 @@ impl Stream {
     pub(super) fn deadline(&self, env: &Env) -> Option<(Instant, Late)> {
         let body = self.incoming.as_ref().and_then(|incoming| incoming.deadline(env));
         let stage = match &self.stage {
-            Stage::Collecting(..) | Stage::Discarding => None,
+            Stage::Collecting(..) | Stage::Delayed(..) | Stage::Discarding => None,
             Stage::Running(_, handler) => handler.deadline().map(|at| (at, Late::Job)),
             Stage::Streaming(_, streaming) => streaming.deadline(env),
             #[cfg(feature = "ws")]

@@ -139,6 +139,7 @@ impl Connection {
             had_turn: false,
             send_window: SendWindow::new(self.peer.initial_window),
             receive_window: ReceiveWindow::new(window),
+            held_alone: 0,
             expected,
             next: super::streams::NONE,
             previous: super::streams::NONE,
@@ -270,7 +271,8 @@ impl Connection {
     /// Removes a stream; what it held of the connection's window is released.
     pub(super) fn close(&mut self, key: Key, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get(key) else { return };
-        let (held, sending) = (stream.receive_window.held(), stream.sending);
+        let held = stream.receive_window.held() - stream.held_alone;
+        let sending = stream.sending;
         if sending == Sending::Ready {
             self.schedule.remove(&mut self.streams, key);
         }
@@ -278,8 +280,13 @@ impl Connection {
         self.release_connection(held, out);
     }
 
+    /// Returns how many bytes of request bodies the connection's window still allows.
+    pub fn receive_room(&self) -> usize {
+        self.receive_window.left() as usize
+    }
+
     pub(super) fn release_connection(&mut self, bytes: u32, out: &mut Vec<u8>) {
-        if let Some(increment) = self.receive_window.release(bytes) {
+        if let Some(increment) = self.receive_window.release_shared(bytes) {
             frame::write_window_update(out, 0, increment);
         }
     }

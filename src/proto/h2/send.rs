@@ -54,12 +54,13 @@ impl Connection {
     #[inline]
     pub fn data_out(&mut self, stream: Key, len: usize, end: End, out: &mut Vec<u8>) {
         debug_assert!(len <= self.room(stream), "{len} bytes are more than the windows have");
-        let flags = if end == End::Stream { flag::END_STREAM } else { 0 };
-        frame::write_header(out, len, FrameType::Data, flags, stream.id);
         self.count_out(stream, len);
         if end == End::Stream {
-            return self.end_local(stream, out);
+            // Before the header, as a stream that closes may release what it holds of the connection's window.
+            self.end_local(stream, out);
+            return frame::write_header(out, len, FrameType::Data, flag::END_STREAM, stream.id);
         }
+        frame::write_header(out, len, FrameType::Data, 0, stream.id);
         let Some(entry) = self.streams.get_mut(stream) else { return };
         if entry.sending == Sending::Ready && entry.send_window.room() == 0 {
             entry.sending = Sending::Blocked;
@@ -164,10 +165,20 @@ impl Connection {
         // No body holds more than a window.
         let bytes = (bytes as u32).min(entry.receive_window.held());
         let increment = entry.receive_window.release(bytes);
+        let alone = bytes.min(entry.held_alone);
+        entry.held_alone -= alone;
         let takes_more = entry.state != StreamState::HalfClosedRemote;
         if let Some(increment) = increment.filter(|_| takes_more) {
             frame::write_window_update(out, stream.id, increment);
         }
+        self.release_connection(bytes - alone, out);
+    }
+
+    /// Lets other streams send as many more bytes as this one holds, which gets no credit itself.
+    pub fn release_to_others(&mut self, stream: Key, out: &mut Vec<u8>) {
+        let Some(entry) = self.streams.get_mut(stream) else { return };
+        let held = entry.receive_window.held();
+        let bytes = held - std::mem::replace(&mut entry.held_alone, held);
         self.release_connection(bytes, out);
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Stream {
     pub(super) had_turn: bool,
     pub(super) send_window: SendWindow,
     pub(super) receive_window: ReceiveWindow,
+    /// Bytes that the stream's window holds and the connection's does not.
+    pub(super) held_alone: u32,
     /// Bytes of the declared length that have not come.
     pub(super) expected: Option<u64>,
     /// Neighbours in a list of the schedule; of a free slot, `next` is the next free one.
@@ -248,6 +250,7 @@ mod tests {
             had_turn: false,
             send_window: SendWindow::new(0),
             receive_window: ReceiveWindow::new(0),
+            held_alone: 0,
             expected: None,
             next: NONE,
             previous: NONE,

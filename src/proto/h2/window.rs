@@ -91,11 +91,25 @@ impl ReceiveWindow {
         self.held -= bytes;
         self.released += bytes;
         let size = self.left + self.held + self.released;
-        if self.released == 0 || self.released < size / 2 {
+        if self.released < size / 2 {
             return None;
         }
-        self.left += self.released;
-        Some(std::mem::take(&mut self.released))
+        self.announce()
+    }
+
+    /// Lets go of bytes of a window that several streams share. Returns what a WINDOW_UPDATE is to announce, once
+    /// that is half of the window or more than the peer has left: what one stream holds for long must not stop
+    /// the others.
+    #[inline]
+    pub fn release_shared(&mut self, bytes: u32) -> Option<u32> {
+        let increment = self.release(bytes);
+        if increment.is_some() || self.released <= self.left { increment } else { self.announce() }
+    }
+
+    fn announce(&mut self) -> Option<u32> {
+        let increment = std::mem::take(&mut self.released);
+        self.left += increment;
+        (increment > 0).then_some(increment)
     }
 
     /// Returns how many bytes came and were not released.

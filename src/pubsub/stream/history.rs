@@ -25,7 +25,7 @@ use crate::{
 const READ_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Bytes of events that are read at once. A client that does not read its stream holds so many.
-const PAGE_BYTES: usize = 16 * 1024;
+const PAGE_BYTES: usize = 8 * 1024;
 
 /// A reader of stored events, from a start to the current end of the history.
 pub(crate) struct History<F> {

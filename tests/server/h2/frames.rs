@@ -302,6 +302,24 @@ impl Peer {
         goaway.code()
     }
 
+    /// Sends a PING and reads until its answer, which comes behind that to all earlier frames.
+    #[track_caller]
+    pub(crate) fn ping(&mut self) {
+        self.send(frame(PING, 0, 0, [7; 8]));
+        self.wait(|frame| frame.kind == PING && frame.flags & ACK != 0);
+    }
+
+    /// Waits for bytes for at most this time. Returns `true` if there are some.
+    pub(crate) fn is_readable(&mut self, within: Duration) -> bool {
+        if !self.received.is_empty() {
+            return true;
+        }
+        self.stream.set_read_timeout(Some(within)).unwrap();
+        let found = self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        found
+    }
+
     /// Returns how many bytes the server has handed to the kernel and this client has not parsed. Exact while
     /// neither side sends.
     pub(crate) fn unread_bytes(&self) -> usize {
