@@ -21,6 +21,16 @@ use crate::{
     request::Peer,
 };
 
+/// The reason for which a connection can be closed to make room for others. The first ones are closed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Spare {
+    /// It has waited for its next request since then.
+    Idle(Instant),
+    /// It was opened then and has had no request. It needs some time for that: a new connection must not be
+    /// closed in the place of an old one.
+    Silent(Instant),
+}
+
 /// One connection.
 pub(crate) struct Conn {
     pub(super) io: Io,
@@ -63,6 +73,7 @@ impl Conn {
             wants_read: true,
             unsent: false,
             active: false,
+            has_requested: false,
             timers: Timers::default(),
             peer: peer_of(fd),
             waker: None,
@@ -100,11 +111,15 @@ impl Conn {
         self.after_event(env);
     }
 
-    /// Returns the time since which the connection has waited for its next request; `None` if it does not
-    /// wait for one.
-    pub(crate) fn idle_since(&self) -> Option<Instant> {
+    /// Returns why the connection can be closed to make room for others, or `None` if it cannot.
+    pub(crate) fn spare(&self) -> Option<Spare> {
         let io = &self.io;
-        if io.ending == Ending::Open && !io.active { io.timers.idle_since() } else { None }
+        match io.ending {
+            Ending::Open if io.active => None,
+            Ending::Open if io.has_requested => io.timers.idle_since().map(Spare::Idle),
+            Ending::Open => Some(Spare::Silent(io.opened)),
+            _ => None,
+        }
     }
 
     /// Returns `true` if the protocol can be called: without TLS always, with TLS once the handshake is done.

@@ -1,6 +1,9 @@
 //! All connections of one shard: opens them and passes on the events of the engine and of the shard.
 
-use std::{os::fd::OwnedFd, time::Instant};
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use windlass_actors::error::TellError;
 
@@ -8,13 +11,19 @@ use super::{
     connection::Conn,
     current::CurrentProtocol,
     env::{Env, RECHECK_INTERVAL},
-    io::{DRAINED, Io},
+    io::{DRAINED, Io, SOFT_LIMIT},
     message::{DrainCounts, Msg, Outcome},
     protocol::Protocol,
     timers::Timer,
     tls::TlsLayer,
 };
 use crate::net::{Accepted, Closed, ConnId, Ending, EventHandler};
+
+/// Time that a new connection has for its first request before it may be closed to make room for others.
+const SILENT_TIME: Duration = Duration::from_secs(10);
+
+/// The same while the shard accepts no other connection.
+const SILENT_TIME_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// Opens the connections of one shard and passes events to them.
 pub(crate) struct Connections {
@@ -93,10 +102,22 @@ impl Connections {
         excess
     }
 
-    /// Closes an idle connection to make room for others.
+    /// Returns the time since which a connection must have been [silent](Spare::Silent) to be closed.
+    pub(crate) fn silent_before(&self) -> Option<Instant> {
+        let time = if self.env.balance.has_room() { SILENT_TIME } else { SILENT_TIME_WHEN_FULL };
+        self.env.now.checked_sub(time)
+    }
+
+    /// Closes a connection to make room for others, if it can still be spared.
     pub(crate) fn evict(&mut self, conn: &mut Conn) {
+        if conn.spare().is_none() {
+            return;
+        }
+        if !conn.is_open() {
+            return conn.with_tls(&mut self.env, TlsLayer::evicted);
+        }
         conn.with_protocol(&mut self.env, |protocol, env, io| {
-            io.end(Ending::Finish, "soft_limit");
+            io.end(Ending::Finish, SOFT_LIMIT);
             protocol.announce_close(env, io);
         });
     }
@@ -143,6 +164,16 @@ impl Connections {
     /// Returns the next connection whose TLS handshake has time in this turn. It may be gone.
     pub(crate) fn next_handshake(&mut self) -> Option<ConnId> {
         self.env.handshakes.next()
+    }
+
+    /// Returns the next connection whose TLS handshake makes room for another. It may be gone.
+    pub(crate) fn next_dropped_handshake(&mut self) -> Option<ConnId> {
+        self.env.handshakes.next_dropped()
+    }
+
+    /// Ends a TLS handshake that makes room for another.
+    pub(crate) fn drop_handshake(&mut self, conn: &mut Conn) {
+        conn.with_tls(&mut self.env, TlsLayer::dropped);
     }
 
     /// Starts the TLS handshake of a connection that has waited for a turn.

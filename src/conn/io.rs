@@ -19,6 +19,9 @@ use crate::{
 /// Cause of the end of a connection that was idle while the server drained.
 pub(super) const DRAINED: &str = "drained";
 
+/// Cause of the end of a connection that makes room for others.
+pub(super) const SOFT_LIMIT: &str = "soft_limit";
+
 /// Longest wait for the peer's FIN on a connection that ended because of the drain. No part of a reply is in
 /// flight, so a client that keeps the connection in a pool without reading from it must not delay the stop.
 const DRAINED_LINGER: Duration = Duration::from_millis(500);
@@ -46,6 +49,8 @@ pub(crate) struct Io {
     pub(super) unsent: bool,
     /// The connection is counted as active.
     pub(super) active: bool,
+    /// The peer has sent a complete head of a request.
+    pub(super) has_requested: bool,
     pub(super) timers: Timers,
     pub(super) peer: Peer,
     /// Cached by [`waker`](Self::waker).

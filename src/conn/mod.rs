@@ -31,6 +31,7 @@ mod tls;
 #[cfg(feature = "ws")]
 mod ws;
 
+pub(crate) use connection::Spare;
 pub(crate) use connections::Connections;
 pub(crate) use env::{Common, Env, Transport};
 pub(crate) use message::{DrainCounts, Msg, Outcome};

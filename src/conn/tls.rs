@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use super::{
     current::CurrentProtocol,
-    env::Env,
-    io::Io,
+    env::{Env, HandshakeLimits, Network},
+    io::{Io, SOFT_LIMIT},
     preamble::{self, Preamble},
     protocol::Protocol,
     timers::Timer,
@@ -55,13 +55,18 @@ pub(super) struct TlsLayer {
     unread: Vec<u8>,
     acceptor: Acceptor,
     close_notify_sent: bool,
+    /// Network of the peer, for which a handshake is counted.
+    network: Option<Network>,
+    /// Place of a handshake that waits for its client.
+    place: Option<u64>,
 }
 
 impl TlsLayer {
     pub(super) fn new(acceptor: Acceptor, is_proxied: bool) -> Box<Self> {
         let stage = if is_proxied { Stage::Preamble } else { Stage::Silent };
         let wire = Outbox::default();
-        Box::new(Self { stage, wire, unread: Vec::new(), acceptor, close_notify_sent: false })
+        let unread = Vec::new();
+        Box::new(Self { stage, wire, unread, acceptor, close_notify_sent: false, network: None, place: None })
     }
 
     /// Returns the encrypted bytes for the engine to send.
@@ -114,7 +119,10 @@ impl TlsLayer {
                     self.break_off(env, io, &failure, "protocol_error");
                 }
             }
-            Stage::Handshake(_) => self.continue_handshake(env, io, protocol, bytes),
+            Stage::Handshake(_) => {
+                self.place.take().into_iter().for_each(|place| env.handshakes.client_sent(place));
+                self.continue_handshake(env, io, protocol, bytes);
+            }
             Stage::Waiting => self.keep(env, io, bytes),
             Stage::Silent => self.first_bytes(env, io, protocol, bytes),
             Stage::Preamble => self.preamble(env, io, protocol, bytes),
@@ -142,7 +150,12 @@ impl TlsLayer {
         if first.is_ascii_uppercase() {
             return self.refuse_plain(env, io, protocol, bytes);
         }
-        if !env.handshakes.begin(env.limits.tls_handshakes) {
+        let limits = HandshakeLimits {
+            all: env.limits.tls_handshakes,
+            per_address: env.limits.tls_handshakes_per_address,
+        };
+        self.network = Network::of(io.peer);
+        if !env.handshakes.begin(self.network, limits) {
             env.counters.handshakes.add("busy");
             self.stage = Stage::Broken;
             return io.end(Ending::Abort, HANDSHAKE);
@@ -230,6 +243,9 @@ impl TlsLayer {
                 env.counters.protocol_errors.add("tls_record");
                 self.break_off(env, io, &failure, "protocol_error");
             }
+            Ok(()) if matches!(self.stage, Stage::Handshake(_)) => {
+                self.place = Some(env.handshakes.await_client(io.id, self.network));
+            }
             Ok(()) => {}
         }
     }
@@ -261,9 +277,9 @@ impl TlsLayer {
     }
 
     /// Counts the end of a handshake that has begun.
-    fn count_end(&self, env: &mut Env, result: &'static str) {
+    fn count_end(&mut self, env: &mut Env, result: &'static str) {
         if matches!(self.stage, Stage::Waiting | Stage::Handshake(_)) {
-            env.handshakes.end();
+            env.handshakes.end(self.network, self.place.take());
             env.counters.handshaking.sub(1);
             env.counters.handshakes.add(result);
         }
@@ -281,6 +297,22 @@ impl TlsLayer {
                 io.end(Ending::Finish, "peer");
             }
         }
+    }
+
+    /// Ends a handshake that makes room for another: its client was silent for longest.
+    pub(super) fn dropped(&mut self, env: &mut Env, io: &mut Io, _: &mut CurrentProtocol) {
+        if matches!(self.stage, Stage::Handshake(_)) {
+            self.count_end(env, "dropped");
+            self.stage = Stage::Broken;
+            io.end(Ending::Abort, HANDSHAKE);
+        }
+    }
+
+    /// Ends a connection without an open session, to make room for others.
+    pub(super) fn evicted(&mut self, env: &mut Env, io: &mut Io, _: &mut CurrentProtocol) {
+        self.count_end(env, "closed");
+        self.stage = Stage::Broken;
+        io.end(Ending::Abort, SOFT_LIMIT);
     }
 
     /// Ends a handshake that took too long.

@@ -64,15 +64,25 @@ pub struct Limits {
     pub lingering_connections: usize,
     /// Maximum number of TLS handshakes in progress on one shard. Default 1024.
     ///
-    /// A handshake counts from the client's first byte. At the limit, a connection that would start another
-    /// one is closed. Each handshake holds up to 80 KiB of received bytes, and processing it takes time of
-    /// the shard.
+    /// A handshake counts from the client's first byte. At the limit, a new one takes the place of the one
+    /// whose client has been silent for longest, and is refused if no client is silent. Each handshake holds
+    /// up to 80 KiB of received bytes, and processing it takes time of the shard.
     pub tls_handshakes: usize,
+    /// Maximum number of TLS handshakes of one client address in progress on one shard. Default 256.
+    ///
+    /// At the limit, a new one takes the place of another one of this address. All addresses of an IPv6
+    /// network (64 bits) count as one. Raise it for a proxy that hides its clients' addresses and does not
+    /// send a PROXY preamble.
+    pub tls_handshakes_per_address: usize,
     /// Maximum number of connections of the server. Default `None`: 0.8 of the limit of open files.
     ///
     /// The number is divided among the shards and rounded up. From nine tenths on, the server closes idle
-    /// connections, those first that have been idle longest. At the limit it stops accepting, and new
-    /// connections wait in the kernel's backlog.
+    /// connections, those first that have been idle longest, then those that have had no request for 10 s. At
+    /// the limit it stops accepting, new connections wait in the kernel's backlog, and a connection without a
+    /// request is closed after 1 s.
+    ///
+    /// Event streams and WebSockets use at most nine tenths: further ones are answered with `503`. The rest is
+    /// for requests that end soon, such as those for health and metrics.
     pub connections: Option<usize>,
     /// Limits of HTTP/2 connections.
     pub http2: Http2Limits,
@@ -102,6 +112,7 @@ impl Default for Limits {
             discard_bytes: 256 * 1024,
             lingering_connections: 256,
             tls_handshakes: 1024,
+            tls_handshakes_per_address: 256,
             connections: None,
             http2: Http2Limits::default(),
             ws_message_bytes: 1024 * 1024,
@@ -129,6 +140,9 @@ impl Limits {
             Self { body_window_bytes: 0, .. } => invalid("body_window_bytes must be at least 1"),
             Self { outbox_bytes: 0, .. } => invalid("outbox_bytes must be at least 1"),
             Self { tls_handshakes: 0, .. } => invalid("tls_handshakes must be at least 1"),
+            Self { tls_handshakes_per_address: 0, .. } => {
+                invalid("tls_handshakes_per_address must be at least 1")
+            }
             Self { ws_message_bytes: 0, .. } => invalid("ws_message_bytes must be at least 1"),
             Self { ws_outbound_bytes: 0, .. } => invalid("ws_outbound_bytes must be at least 1"),
             Self { connections: Some(0), .. } => invalid("connections must be at least 1"),

@@ -99,6 +99,28 @@ fn http2(engine: &str) {
     assert!(answered(&mut peer, 3), "an idle HTTP/2 connection was closed before its request was read");
 }
 
+/// An idle connection is closed to make room for others only if no request of it waits to be read.
+fn eviction(engine: &str) {
+    let file = TempFile::new(&format!("evictions-{engine}.toml"), "[limits]\nconnections = 20\n");
+    let listen = ["--config", file.path(), "--engine", engine, "--shards", "1", "--listen", "127.0.0.1:0"];
+    let serving = Serving::start_on(&listen);
+    let mut idle: Vec<_> = (0..18).map(|_| Client::connect(serving.address())).collect();
+    for peer in &mut idle {
+        assert_eq!(peer.get("/demo/plaintext").0, 200);
+    }
+    serving.signal(Signal::STOP);
+    let _newcomers: Vec<_> = (0..2).map(|_| connect(&serving)).collect();
+    // Those that have been idle for longest.
+    for peer in &mut idle[..3] {
+        peer.send(GET);
+    }
+    serving.signal(Signal::CONT);
+    for peer in &mut idle[..3] {
+        let reply = peer.reply().unwrap();
+        assert_eq!(reply.map(|(status, ..)| status), Some(200), "the request was sent in time");
+    }
+}
+
 #[cfg(feature = "ws")]
 fn websocket(engine: &str) {
     let before = |serving: &Serving| {
@@ -183,6 +205,7 @@ macro_rules! on_both_engines {
 
 on_both_engines! {
     requests_sent_in_time_are_served_after_a_stop calls super::http1;
+    a_request_that_waits_keeps_its_connection_near_the_limit calls super::eviction;
     #[cfg(feature = "http2")]
     requests_over_http2_sent_in_time_are_served_after_a_stop calls super::http2;
     #[cfg(feature = "ws")]

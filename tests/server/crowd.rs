@@ -10,11 +10,17 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
-use windlass::{Limits, Listen, Request, Router, Server, actors::Cores, get, static_route};
+use windlass::{
+    Limits, Listen, Operations, Request, Router, Server, TopicAccess,
+    actors::Cores,
+    broker::{Broker, BrokerSettings},
+    get, static_route, topic_routes,
+};
 
 use crate::{
     common::{Hold, Peer, TIMEOUT, base_builder, builder, connect, eventually},
     metrics::page::Page,
+    topics::client::{Client, Received},
 };
 
 fn limited(router: Router, shards: usize, connections: usize) -> windlass::Builder {
@@ -89,6 +95,83 @@ fn near_the_limit_the_longest_idle_connection_is_evicted() {
     assert_eq!(metrics_page(&server).value("windlass_connection_limit", &[]), Some(LIMIT as f64));
 }
 
+/// Opens as many event streams as a server with this limit of connections accepts.
+fn fill_with_streams(server: &Server, limit: usize) -> Vec<Client> {
+    let streams: Vec<_> =
+        (0..limit - limit / 10).map(|_| Client::subscribe(server, "/topics/news", None)).collect();
+    eventually("all streams are active", || active(server) == streams.len() as f64);
+    streams
+}
+
+fn active(server: &Server) -> f64 {
+    let value = |sample: &str| metrics_page(server).sum_where("windlass_connections", ("state", sample));
+    value("active")
+}
+
+/// Starts a server with topics.
+fn with_topics(shards: usize, limit: usize) -> (Server, Broker) {
+    let broker = Broker::new(BrokerSettings::default()).unwrap();
+    let router = topic_routes(router(), &broker, TopicAccess::default());
+    let builder = limited(router, shards, limit).operations(Operations::usual()).broker(&broker);
+    (builder.start().unwrap(), broker)
+}
+
+#[test]
+fn newcomers_are_served_while_all_other_connections_stream() {
+    const LIMIT: usize = 40;
+    for shards in [1, 2] {
+        let (server, _broker) = with_topics(shards, LIMIT);
+        let mut streams = fill_with_streams(&server, LIMIT);
+        let mut newcomers: Vec<_> = (0..LIMIT / 10).map(|_| connect(&server)).collect();
+        // Longer than the search for idle connections takes.
+        std::thread::sleep(Duration::from_millis(300));
+        for (peer, path) in newcomers.iter_mut().zip(["/static", "/healthz", "/metrics", "/readyz"]) {
+            assert_eq!(peer.get(path).status, 200, "{path}");
+        }
+        drop(newcomers);
+        let mut publisher = connect(&server);
+        assert_eq!(publisher.post("/topics/news", "hello").status, 202);
+        for stream in &mut streams {
+            assert!(matches!(stream.next(), Received::Event { data, .. } if data == "hello"));
+        }
+        assert_eq!(active(&server), streams.len() as f64, "no stream was closed");
+    }
+}
+
+#[test]
+fn streams_leave_a_tenth_of_the_connections_to_others() {
+    const LIMIT: usize = 40;
+    let (server, _broker) = with_topics(1, LIMIT);
+    let mut streams = fill_with_streams(&server, LIMIT);
+    let mut late = connect(&server);
+    let reply = late.get("/topics/news");
+    assert_eq!((reply.status, reply.header("retry-after").is_some()), (503, true));
+    assert_eq!(late.get("/healthz").status, 200, "the connection stays usable");
+    let refused = metrics_page(&server).value("windlass_refused_requests_total", &[("cause", "connections")]);
+    assert_eq!(refused, Some(1.0));
+    drop(streams.pop());
+    eventually("there is room for a stream", || active(&server) < (LIMIT - LIMIT / 10) as f64);
+    Client::from_peer(late, "/topics/news", None);
+}
+
+#[test]
+fn connections_that_never_send_a_request_lock_nobody_out() {
+    const LIMIT: usize = 20;
+    let (server, _broker) = with_topics(1, LIMIT);
+    let mut silent: Vec<_> = (0..LIMIT).map(|_| connect(&server)).collect();
+    for (index, peer) in silent.iter_mut().enumerate() {
+        // Half of them send a part of a head.
+        peer.send(&"GET / HT"[..if index % 2 == 0 { 8 } else { 0 }]);
+    }
+    eventually("the server is full", || server.metrics().connections == LIMIT as u64);
+    for _ in 0..5 {
+        let mut newcomer = connect(&server);
+        assert_eq!(newcomer.get("/healthz").status, 200);
+        silent.push(connect(&server));
+    }
+    assert!(evicted(&server) > 0.0);
+}
+
 #[test]
 fn a_burst_of_connections_never_exceeds_the_limit() {
     const LIMIT: usize = 50;
@@ -97,7 +180,7 @@ fn a_burst_of_connections_never_exceeds_the_limit() {
     peers.iter_mut().for_each(|peer| peer.request("GET", "/static"));
     for mut peer in peers {
         peer.finish();
-        // A connection from which nothing was read yet counts as idle, so it may have been evicted.
+        // Once it is served it is idle, so it may have been evicted.
         if let Ok(rest) = peer.try_read_to_end() {
             assert!(rest.is_empty() || rest.ends_with(b"static"), "{}", rest.escape_ascii());
         }

@@ -98,10 +98,27 @@ impl Balance {
         self.shards().len() > 1 && self.own().load() >= self.limit
     }
 
+    /// Returns `true` if this shard can accept another connection.
+    pub(in crate::conn) fn has_room(&self) -> bool {
+        self.own().load() < self.limit
+    }
+
+    /// Returns `true` if nine tenths of the server's connections are in use. The rest is for requests that
+    /// end soon, such as those for health and metrics. `own` connections do not count.
+    pub(in crate::conn) fn is_busy(&self, own: u64) -> bool {
+        let active: u64 = self.shards().iter().map(|counters| counters.active.value()).sum();
+        self.limit >= 10 && active.saturating_sub(own) as usize >= self.soft_limit()
+    }
+
+    /// Returns the number of the server's connections from which on idle ones are closed.
+    fn soft_limit(&self) -> usize {
+        (self.limit - self.limit / 10) * self.shards().len()
+    }
+
     /// Returns how many connections this shard should close so that a tenth of the server's limit is free.
     /// Each shard closes in proportion to the connections it holds.
     pub(in crate::conn) fn excess(&self) -> usize {
-        let soft = (self.limit - self.limit / 10) * self.shards().len();
+        let soft = self.soft_limit();
         let all: usize = self.shards().iter().map(|counters| counters.load()).sum();
         if all <= soft || self.limit < 10 {
             return 0;
@@ -138,6 +155,14 @@ mod tests {
         assert_eq!(balance(&[10, 10], 10).handover_target(), None);
         assert_eq!(balance(&[9, 0], 10).handover_target(), None);
         assert!(!balance(&[10, 10], 10).has_room_elsewhere() && balance(&[10, 9], 10).has_room_elsewhere());
+    }
+
+    #[test]
+    fn nine_tenths_of_the_connections_make_the_server_busy() {
+        let balance = balance(&[100, 100], 100);
+        balance.shards()[0].active.add(80);
+        balance.shards()[1].active.add(100);
+        assert!(balance.is_busy(0) && !balance.is_busy(1));
     }
 
     #[test]

@@ -2,13 +2,53 @@
 //!
 //! A handshake costs a shard a thousand times as much as a request. Their number is therefore limited, and so
 //! is the time that they may take of one turn: a ClientHello beyond that waits for a later turn.
+//!
+//! At the limit a new handshake takes the place of the one whose client has been silent for longest. So
+//! clients that begin handshakes and do not go on lock nobody out. Each address has a limit of its own.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    net::IpAddr,
+    time::Duration,
+};
 
-use crate::net::ConnId;
+use crate::{net::ConnId, request::Peer};
 
 /// Time that handshakes may take of one turn. One ClientHello is always processed.
 const TURN_BUDGET: Duration = Duration::from_millis(2);
+
+/// Maximum numbers of handshakes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conn) struct HandshakeLimits {
+    pub(in crate::conn) all: usize,
+    pub(in crate::conn) per_address: usize,
+}
+
+/// Address of a client, as far as handshakes are counted for it: an IPv4 address, or the network of an IPv6
+/// address (64 bits), which is what one customer usually has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::conn) struct Network([u8; 8]);
+
+impl Network {
+    /// Returns the network of a peer, or `None` if the peer has no address.
+    pub(in crate::conn) fn of(peer: Peer) -> Option<Self> {
+        let Peer::Address(address) = peer else { return None };
+        let mut network = [0; 8];
+        match address.ip().to_canonical() {
+            IpAddr::V4(address) => network[..4].copy_from_slice(&address.octets()),
+            IpAddr::V6(address) => network.copy_from_slice(&address.octets()[..8]),
+        }
+        Some(Self(network))
+    }
+}
+
+/// Handshakes of one network.
+#[derive(Debug, Default)]
+struct OfNetwork {
+    running: usize,
+    /// Places of those that wait for their clients.
+    silent: BTreeSet<u64>,
+}
 
 /// Number of a shard's TLS handshakes, and their time in the current turn.
 #[derive(Default)]
@@ -19,6 +59,12 @@ pub(in crate::conn) struct Handshakes {
     spent: Duration,
     /// Handshakes that have begun and not ended.
     running: usize,
+    /// Handshakes that wait for their clients, by their place: longest first.
+    silent: BTreeMap<u64, (ConnId, Option<Network>)>,
+    networks: HashMap<Network, OfNetwork>,
+    next_place: u64,
+    /// Connections whose handshakes make room for others.
+    dropped: Vec<ConnId>,
 }
 
 impl Handshakes {
@@ -37,6 +83,11 @@ impl Handshakes {
         if self.spent < TURN_BUDGET { self.waiting.pop_front() } else { None }
     }
 
+    /// Removes a connection whose handshake makes room for another.
+    pub(in crate::conn) fn next_dropped(&mut self) -> Option<ConnId> {
+        self.dropped.pop()
+    }
+
     /// Returns `true` if a ClientHello that has just arrived can be processed at once.
     pub(in crate::conn) fn has_time(&self) -> bool {
         self.waiting.is_empty() && self.spent < TURN_BUDGET
@@ -52,16 +103,119 @@ impl Handshakes {
         self.spent += time;
     }
 
-    /// Counts a handshake that begins. Returns `false`, without counting it, if `limit` handshakes are
-    /// running.
-    pub(in crate::conn) fn begin(&mut self, limit: usize) -> bool {
-        let may = self.running < limit;
-        self.running += usize::from(may);
-        may
+    /// Counts a handshake that begins. At a limit, the one that has waited longest for its client is dropped.
+    /// Returns `false`, without counting the new one, if none waits for its client.
+    pub(in crate::conn) fn begin(&mut self, network: Option<Network>, limits: HandshakeLimits) -> bool {
+        let of_network = network.and_then(|network| self.networks.get(&network));
+        let is_over = of_network.is_some_and(|of_network| of_network.running >= limits.per_address);
+        let first = match of_network.filter(|_| is_over) {
+            Some(of_network) => of_network.silent.first().copied(),
+            None => self.silent.first_key_value().map(|(place, _)| *place),
+        };
+        if is_over || self.running >= limits.all {
+            let Some(place) = first else { return false };
+            let dropped = self.remove_silent(place);
+            self.dropped.extend(dropped);
+        }
+        self.running += 1;
+        if let Some(network) = network {
+            self.networks.entry(network).or_default().running += 1;
+        }
+        true
     }
 
-    /// Counts the end of a handshake that has begun.
-    pub(in crate::conn) fn end(&mut self) {
+    /// Notes that a handshake waits for its client. Returns its place.
+    pub(in crate::conn) fn await_client(&mut self, id: ConnId, network: Option<Network>) -> u64 {
+        let place = self.next_place;
+        self.next_place += 1;
+        self.silent.insert(place, (id, network));
+        if let Some(of_network) = network.and_then(|network| self.networks.get_mut(&network)) {
+            of_network.silent.insert(place);
+        }
+        place
+    }
+
+    /// Notes that the client of the handshake at this place has sent something.
+    pub(in crate::conn) fn client_sent(&mut self, place: u64) {
+        self.remove_silent(place);
+    }
+
+    fn remove_silent(&mut self, place: u64) -> Option<ConnId> {
+        let (id, network) = self.silent.remove(&place)?;
+        if let Some(of_network) = network.and_then(|network| self.networks.get_mut(&network)) {
+            of_network.silent.remove(&place);
+        }
+        Some(id)
+    }
+
+    /// Counts the end of a handshake that has begun. `place` is the one where it waits for its client.
+    pub(in crate::conn) fn end(&mut self, network: Option<Network>, place: Option<u64>) {
+        place.and_then(|place| self.remove_silent(place));
         self.running -= 1;
+        let Some(network) = network else { return };
+        if let Some(of_network) = self.networks.get_mut(&network) {
+            of_network.running -= 1;
+            if of_network.running == 0 {
+                self.networks.remove(&network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HandshakeLimits = HandshakeLimits { all: 4, per_address: 2 };
+
+    fn id(slot: u32) -> ConnId {
+        ConnId { slot, generation: 0 }
+    }
+
+    fn network(address: &str) -> Option<Network> {
+        Network::of(Peer::Address((address.parse::<IpAddr>().unwrap(), 1).into()))
+    }
+
+    #[test]
+    fn the_handshake_that_is_silent_for_longest_makes_room() {
+        let mut handshakes = Handshakes::default();
+        for slot in 0..4 {
+            assert!(handshakes.begin(None, LIMITS));
+            handshakes.await_client(id(slot), None);
+        }
+        handshakes.client_sent(0);
+        handshakes.await_client(id(0), None);
+        assert!(handshakes.begin(None, LIMITS));
+        assert_eq!(handshakes.next_dropped(), Some(id(1)));
+        assert_eq!(handshakes.next_dropped(), None);
+    }
+
+    #[test]
+    fn handshakes_that_wait_for_the_server_are_not_dropped() {
+        let mut handshakes = Handshakes::default();
+        (0..4).for_each(|_| assert!(handshakes.begin(None, LIMITS)));
+        assert!(!handshakes.begin(None, LIMITS));
+        handshakes.end(None, None);
+        assert!(handshakes.begin(None, LIMITS));
+    }
+
+    #[test]
+    fn an_address_over_its_limit_drops_one_of_its_own() {
+        let mut handshakes = Handshakes::default();
+        let (mine, other) = (network("2001:db8::1"), network("192.0.2.1"));
+        assert_eq!(mine, network("2001:db8::2"), "one network");
+        assert!(handshakes.begin(other, LIMITS));
+        let first = handshakes.await_client(id(0), other);
+        for slot in 1..3 {
+            assert!(handshakes.begin(mine, LIMITS));
+            handshakes.await_client(id(slot), mine);
+        }
+        assert!(handshakes.begin(mine, LIMITS));
+        assert_eq!(handshakes.next_dropped(), Some(id(1)));
+        for place in [Some(1), None, None] {
+            handshakes.end(mine, place);
+        }
+        handshakes.end(other, Some(first));
+        assert!(handshakes.networks.is_empty() && handshakes.silent.len() == 1 && handshakes.running == 0);
     }
 }

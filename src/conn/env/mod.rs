@@ -41,6 +41,7 @@ use balance::Balance;
 pub(super) use balance::RECHECK_INTERVAL;
 use date::DateCache;
 use handshakes::Handshakes;
+pub(super) use handshakes::{HandshakeLimits, Network};
 
 /// Duration of a batch of events above which the shard's lag is recorded before the batch ends.
 const LONG_BATCH: Duration = Duration::from_millis(5);

@@ -110,6 +110,21 @@ pub(in crate::conn) fn without_interim(
     if response.status().is_informational() { answer().response.into() } else { response.into() }
 }
 
+/// Replaces the start of an event stream or a WebSocket by 503 if other connections use nine tenths of the
+/// limit: what lasts must leave room for requests that end soon.
+pub(in crate::conn) fn within_room(env: &Env, io: &Io, telemetry: &Telemetry, outcome: Outcome) -> Outcome {
+    let (response, status) = (&outcome.response, outcome.response.status());
+    let opens_socket =
+        response.has_handshake() && (status == StatusCode::SWITCHING_PROTOCOLS || status.is_success());
+    if !(opens_socket || response.body().is_endless()) || !env.balance.is_busy(u64::from(io.active)) {
+        return outcome;
+    }
+    env.counters.refused.add("connections");
+    let route = telemetry.route_metrics(env).template();
+    let asked = Asked { head: None, route: Some(route), peer: io.peer };
+    env.shaped(asked, busy(env, io.id.slot, "too many connections are busy")).into()
+}
+
 /// Replaces a successful response to an extended CONNECT that opened no WebSocket by 501: the client would
 /// take success for the start of a tunnel.
 #[cfg(feature = "http2")]

@@ -49,7 +49,8 @@ impl H1 {
 
     /// Writes a reply. No earlier reply is owed.
     fn write(&mut self, env: &mut Env, io: &mut Io, context: ReplyContext, outcome: Outcome) {
-        let Outcome { response, error } = answers::without_interim(env, io, &context.telemetry, outcome);
+        let outcome = answers::without_interim(env, io, &context.telemetry, outcome);
+        let Outcome { response, error } = answers::within_room(env, io, &context.telemetry, outcome);
         #[cfg(feature = "ws")]
         let Some((context, response)) = self.switch_protocol(env, io, context, response) else { return };
         let (mut context, mut response) = (context, response);

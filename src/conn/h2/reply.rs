@@ -32,7 +32,8 @@ impl H2 {
         incoming: Option<Incoming>,
         outcome: Outcome,
     ) {
-        let Outcome { response, error } = answers::without_interim(env, io, &exchange.telemetry, outcome);
+        let outcome = answers::without_interim(env, io, &exchange.telemetry, outcome);
+        let Outcome { response, error } = answers::within_room(env, io, &exchange.telemetry, outcome);
         #[cfg(feature = "ws")]
         let Some((exchange, response)) = self.open_socket(env, io, exchange, response) else { return };
         let mut response = if exchange.offers_tunnel { answers::without_tunnel(response) } else { response };

@@ -84,6 +84,7 @@ impl H2 {
     /// Serves a request whose head is complete.
     pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, head: &DecodedHead, key: Key, ends: bool) {
         self.last_activity = env.now;
+        io.has_requested = true;
         if io.is_old(env) {
             self.leave(env, io, "age");
         }

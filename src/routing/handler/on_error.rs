@@ -26,7 +26,7 @@ pub enum ErrorCause {
     NotImplemented,
     /// `413`: the body is larger than the route accepts.
     BodyTooLarge,
-    /// `503`: the shard lags behind, or the pool is full.
+    /// `503`: the shard lags behind, the pool is full, or too many connections are busy for another stream.
     Overloaded,
     /// `503`: the pool did not finish the request in time.
     TimedOut,

@@ -15,7 +15,7 @@ use windlass_actors::{Driver, Local, Wait};
 use wake_queue::{Reason, WakeQueue};
 
 use crate::{
-    conn::{Connections, DrainCounts, Env, Msg, ONLY_STREAM, Outcome},
+    conn::{Connections, DrainCounts, Env, Msg, ONLY_STREAM, Outcome, Spare},
     net::{ConnId, Connection, Ending, Engine},
 };
 
@@ -93,31 +93,42 @@ impl<E: Engine<Connections>> Shard<E> {
 
     /// Near the connection limit, closes the connections that have been idle for longest. Connections that
     /// are closing already count as closed.
-    fn make_room(&mut self) {
+    fn make_room(&mut self) -> io::Result<()> {
         let now = self.local.now();
         let is_too_soon =
             self.last_idle_search.is_some_and(|at| now.saturating_duration_since(at) < SEARCH_INTERVAL);
         let excess = if is_too_soon { 0 } else { self.connections.excess() };
         if excess == 0 {
-            return;
+            return Ok(());
         }
-        let (mut idle, mut leaving) = (Vec::new(), 0);
-        self.engine.inspect_all(|id, conn| match conn.idle_since() {
-            Some(since) => idle.push((since, id)),
+        let silent_before = self.connections.silent_before();
+        let (mut spare, mut leaving) = (Vec::new(), 0);
+        self.engine.inspect_all(|id, conn| match conn.spare() {
+            Some(Spare::Silent(since)) if Some(since) > silent_before => {}
+            Some(reason) => spare.push((reason, id)),
             None => leaving += usize::from(conn.ending() != Ending::Open),
         });
-        let many = excess.saturating_sub(leaving).min(idle.len());
-        if many < idle.len() {
-            idle.select_nth_unstable(many);
-        }
-        for &(_, id) in &idle[..many] {
-            self.engine.visit(&mut self.connections, id, |connections, conn| connections.evict(conn));
+        let many = excess.saturating_sub(leaving).min(spare.len());
+        if many < spare.len() {
+            spare.select_nth_unstable(many);
         }
         self.last_idle_search = (many == 0).then_some(now);
+        for &(_, id) in &spare[..many] {
+            // A request may have come that no event has announced yet.
+            if !self.engine.catch_up(&mut self.connections, id)? {
+                return Ok(());
+            }
+            self.engine.visit(&mut self.connections, id, |connections, conn| connections.evict(conn));
+        }
+        Ok(())
     }
 
     /// Starts waiting TLS handshakes while this turn of the event loop has time for them.
     fn start_handshakes(&mut self) {
+        while let Some(id) = self.connections.next_dropped_handshake() {
+            self.engine
+                .visit(&mut self.connections, id, |connections, conn| connections.drop_handshake(conn));
+        }
         while let Some(id) = self.connections.next_handshake() {
             self.engine
                 .visit(&mut self.connections, id, |connections, conn| connections.start_handshake(conn));
@@ -175,7 +186,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
         self.engine.turn(&mut self.connections, wait)?;
         self.local.set_backlog(self.engine.starved_for());
         self.woken.update_arrivals(self.connections.arrivals(), self.local.now());
-        self.make_room();
+        self.make_room()?;
         self.start_handshakes();
         self.visit_due()?;
         self.report_drained();

@@ -152,9 +152,18 @@ fn a_disconnect_during_the_handshake_is_counted_once() {
 }
 
 #[test]
-fn handshakes_over_the_limit_are_reset_and_earlier_ones_continue() {
+fn at_the_limit_the_handshake_that_is_silent_for_longest_makes_room() {
+    at_the_limit(|limits| limits.tls_handshakes = 3);
+}
+
+#[test]
+fn at_the_limit_of_an_address_one_of_its_handshakes_makes_room() {
+    at_the_limit(|limits| limits.tls_handshakes_per_address = 3);
+}
+
+fn at_the_limit(set: impl FnOnce(&mut Limits)) {
     let mut limits = Limits::default();
-    limits.tls_handshakes = 3;
+    set(&mut limits);
     let served = TlsServer::with(|builder| builder.limits(limits).cores(Cores::Unpinned(1)));
     let mut partial: Vec<_> = (0..3).map(|_| Client::begin(served.address(), &served.trust)).collect();
     let hellos: Vec<_> = partial.iter_mut().map(Client::sealed).collect();
@@ -162,12 +171,17 @@ fn handshakes_over_the_limit_are_reset_and_earlier_ones_continue() {
         client.stream.write_all(&hello[..50]).unwrap();
     }
     eventually("three are in progress", || served.in_progress() == 3.0);
-    let mut newest = Peer::connect(served.address());
-    newest.send(&hellos[0]);
-    assert_eq!(newest.read_to_close().1, End::Reset);
-    assert_eq!(served.handshakes("busy"), 1.0);
-    for (client, hello) in partial.iter_mut().zip(&hellos) {
-        client.stream.write_all(&hello[50..]).unwrap();
+    // The first one is not the one that was silent for longest any more.
+    let received = served.server.metrics().received_bytes;
+    partial[0].stream.write_all(&hellos[0][50..60]).unwrap();
+    eventually("its bytes are received", || served.server.metrics().received_bytes >= received + 10);
+    assert_eq!(served.client().get("/static").text(), "static", "a new client is served");
+    let dropped = partial.remove(1);
+    assert_eq!(Peer::from_stream(dropped.stream).read_to_close().1, End::Reset);
+    assert_eq!((served.handshakes("dropped"), served.handshakes("busy")), (1.0, 0.0));
+    partial[0].stream.write_all(&hellos[0][60..]).unwrap();
+    partial[1].stream.write_all(&hellos[2][50..]).unwrap();
+    for client in &mut partial {
         client.shake().unwrap();
         assert_eq!(client.get("/static").text(), "static");
     }
