@@ -64,14 +64,7 @@ impl Builder {
         };
         let table = routes.clone();
         let parts = ShardParts {
-            system: || {
-                let builder = System::builder().name("windlass").cores(self.cores.clone());
-                let builder = builder.registry(&self.registry);
-                match self.on_shard_failure.clone() {
-                    Some(hook) => builder.on_failure(move |failure| (hook.0)(failure)),
-                    None => builder,
-                }
-            },
+            system: || self.system(),
             options,
             env: Arc::new(move |local: &Local| Env::new(&common, local.clone(), table.publisher().reader())),
         };
@@ -106,6 +99,15 @@ impl Builder {
             #[cfg(feature = "tls")]
             certificates,
         })
+    }
+
+    /// Returns the settings of the server's shards.
+    fn system(&self) -> windlass_actors::Builder {
+        let builder = System::builder().name("windlass").cores(self.cores.clone()).registry(&self.registry);
+        match self.on_shard_failure.clone() {
+            Some(hook) => builder.on_failure(move |failure| (hook.0)(failure)),
+            None => builder,
+        }
     }
 
     /// Checks the settings and compiles the routes.

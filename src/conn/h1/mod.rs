@@ -67,7 +67,7 @@ enum Promotion {
 
 impl Protocol for H1 {
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
-        let idle_since = self.is_idle().then(|| self.last_activity);
+        let idle_since = self.is_idle().then_some(self.last_activity);
         let queued = io.outbox.len();
         self.last_activity = env.now;
         if self.input.bytes.is_empty() {

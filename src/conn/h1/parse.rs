@@ -89,6 +89,7 @@ impl H1 {
             }
             Ok(Some(len)) => {
                 io.timers.clear(Timer::Header);
+                io.has_requested = true;
                 self.input.unparsed = bytes.len() - len;
                 len + self.serve(env, io, &head, &bytes[..len], &bytes[len..])
             }

@@ -144,7 +144,6 @@ impl H1 {
         received: &[u8],
     ) -> usize {
         self.reading.head_parsed();
-        io.has_requested = true;
         let mut exchange = Exchange::new(head);
         if !exchange.keep_alive && head.framing().is_empty() {
             self.reading.last_request_parsed();
