@@ -81,8 +81,8 @@ pub struct Limits {
     /// the limit it stops accepting, new connections wait in the kernel's backlog, and a connection without a
     /// request is closed after 1 s.
     ///
-    /// Event streams and WebSockets use at most nine tenths: further ones are answered with `503`. The rest is
-    /// for requests that end soon, such as those for health and metrics.
+    /// Event streams and WebSockets use at most nine tenths: further ones are answered with `503`. The rest
+    /// is for requests that end soon, such as those for health and metrics.
     pub connections: Option<usize>,
     /// Limits of HTTP/2 connections.
     pub http2: Http2Limits,
