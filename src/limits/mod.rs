@@ -211,12 +211,13 @@ pub struct Timeouts {
     /// `None`: a peer that never reads holds its replies for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub write_stall: Option<Duration>,
-    /// Time that a finished connection waits for the peer's FIN, or for further bytes to discard. Default 2
-    /// s.
+    /// Time that a finished connection waits for the peer's FIN, or for further bytes to discard. Default
+    /// 2 s.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub linger: Duration,
     /// Maximum time that a finished connection discards bytes, which must also arrive at
-    /// [`body_rate`](Self::body_rate). Default 30 s, while the server drains [`linger`](Self::linger).
+    /// [`body_rate`](Self::body_rate). Default 30 s. While the server drains, the maximum is
+    /// [`linger`](Self::linger).
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub linger_max: Duration,
     /// Time from the start of an async route's job to its response head, including the wait for a worker.

@@ -211,7 +211,7 @@ impl Metrics {
         let _ = self.impediment.set(Box::new(read));
     }
 
-    /// Returns the reason that the server is not ready although it serves.
+    /// Returns the reason that the server is not ready although it serves, or `None` if there is none.
     pub(crate) fn impediment(&self) -> Option<&'static str> {
         self.impediment.get().and_then(|read| read())
     }

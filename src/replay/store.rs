@@ -68,7 +68,8 @@ pub trait ReplayStore: Send + Sync + 'static {
     /// Reads a page. A position that the store cannot continue from is not an error: the page reports it.
     fn read(&self, query: Query, done: Completion<Page>);
 
-    /// Returns the failure that the store has not recovered from: a full disk, a damaged file. Never blocks.
+    /// Returns the failure that the store has not recovered from, such as a full disk or a damaged file, or
+    /// `None` if it works. Never blocks.
     ///
     /// A server is not [ready](crate::Operations::ready) while its store fails. Default: `None`.
     fn failure(&self) -> Option<StoreError> {

@@ -25,7 +25,8 @@ impl TimeProvider for Clock {
 pub(super) struct Tickets(OnceLock<Option<Arc<dyn ProducesTickets>>>);
 
 impl Tickets {
-    /// Makes the key.
+    /// Makes the key of the tickets. While the system's clock is before 1970 it leaves that to the first use
+    /// after.
     ///
     /// # Errors
     ///
@@ -38,7 +39,7 @@ impl Tickets {
         Ok(tickets)
     }
 
-    /// Returns what makes the tickets, unless the clock forbids it.
+    /// Returns the producer of the tickets, or `None` if `now` is before 1970 or no key could be made.
     fn at(&self, now: SystemTime) -> Option<&Arc<dyn ProducesTickets>> {
         if !is_valid(now) {
             return None;

@@ -32,9 +32,10 @@
 //! - The event in an outlet is older than all that are queued: once there are any, the outlet is
 //!   [`Last`](State::Last) and accepts no other. The stream takes that event before it polls the queue.
 //!
-//! An event reaches nobody who has left or was removed: the relay looks into the queues instead of the outlets
-//! while a message of a subscriber that leaves is on its way. The event in an outlet is dropped with it. A key
-//! names its outlet for ever, and only on its own shard: a subscription refuses the key of another one.
+//! An event reaches nobody who has left or was removed: the relay looks into the queues instead of the
+//! outlets while a message of a subscriber that leaves is on its way. The event in an outlet is dropped with
+//! it. A key names its outlet for ever, and only on its own shard: a subscription refuses the key of another
+//! one.
 //!
 //! Everything here happens on one thread, and a stream opens its outlet in the same call that emptied the
 //! queue, so nothing comes in between. The outlets are a table rather than a part of each connection, so that
@@ -114,8 +115,8 @@ struct Slot {
 struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Tokens and labels of outlets that were filled, for the driver. Bounded, because an outlet that holds an
-    /// event is not open.
+    /// Tokens and labels of outlets that were filled, for the driver. Bounded, because an outlet that holds
+    /// an event is not open.
     filled: Vec<(u64, u32)>,
 }
 
@@ -154,7 +155,7 @@ impl Outlets {
         is_put
     }
 
-    /// Shuts an outlet, because an event goes through the queue.
+    /// Shuts an outlet, because an event goes through the queue. An event in the outlet stays.
     pub(crate) fn shut(&self, key: OutletKey) {
         if let Some(slot) = self.0.borrow_mut().find(key) {
             slot.state.shut();
@@ -182,19 +183,20 @@ impl Outlet {
         self.key
     }
 
-    /// Opens the outlet. Call it directly after a poll that has emptied the subscription's queue:
+    /// Opens the outlet, unless it holds an event. Call it directly after a poll that has emptied the
+    /// subscription's queue:
     /// [`Subscription::rests`](crate::fanout::Subscription::rests) returns `true`, or the poll `Pending`.
     pub fn open(&self) {
         self.with(State::open);
     }
 
-    /// Takes the event out. Call it before each poll of the subscription. The outlet is open again, unless
-    /// later events are queued.
+    /// Takes the event out, or returns `None` if the outlet holds none. Call it before each poll of the
+    /// subscription. An outlet that held an event is open again, unless it was shut meanwhile.
     pub fn take(&self) -> Option<OutletEvent> {
         self.with(State::take)
     }
 
-    /// Shuts the outlet. Call it when there is no room for another event.
+    /// Shuts the outlet. An event in it stays. Call it when there is no room for another event.
     pub fn shut(&self) {
         self.with(State::shut);
     }

@@ -34,7 +34,7 @@ pub(super) struct Place {
 
 /// Connections whose receive found no free buffer.
 pub(super) struct Starved {
-    /// By the number of their place.
+    /// Waiting connections, each with the start of its wait, by the number of its place.
     waiting: BTreeMap<u64, (ConnId, Instant)>,
     next_number: u64,
     /// Remaining turns in which receives are limited.

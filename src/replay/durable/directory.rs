@@ -28,7 +28,7 @@ pub(super) struct Directory {
     /// ends.
     lock: File,
     unclean_ends: u32,
-    /// The open file, by device and inode. `None`: none was opened yet.
+    /// Device and inode of the file that was opened last. `None` if none was.
     opened: Mutex<Option<(u64, u64)>>,
 }
 
@@ -74,7 +74,8 @@ impl Directory {
         Ok(file)
     }
 
-    /// Checks that the file with the store's name is the one that was opened last.
+    /// Checks that the file with the store's name is the one that was opened last. Fails with
+    /// [`ErrorKind::Detached`] if it is not, or with the system's error if that cannot be told.
     pub(super) fn check_file(&self) -> Result<(), StoreError> {
         let path = self.file_path();
         let Some(opened) = *self.opened.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
@@ -92,7 +93,7 @@ impl Directory {
         Err(StoreError::new(ErrorKind::Detached, Operation::Append, message))
     }
 
-    /// Returns `true` if the file can grow by this much, as far as the system tells.
+    /// Returns `true` if the file can grow by `bytes`, as far as the system tells.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         let has_space = rustix::fs::statvfs(&self.path)
             .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes);

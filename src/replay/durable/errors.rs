@@ -5,12 +5,12 @@ use std::{cell::Cell, io};
 use crate::replay::{ErrorKind, Operation, StoreError, panic::catch_panic};
 
 thread_local! {
-    /// Set while this thread runs redb.
+    /// `true` while this thread runs redb in [`guard`].
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Returns `true` while this thread runs code whose panics the durable store returns as errors. A panic hook
-/// needs not report them.
+/// need not report them.
 #[doc(hidden)]
 pub fn is_guarded() -> bool {
     IS_GUARDED.get()

@@ -18,12 +18,12 @@ struct Failing {
 }
 
 impl Health {
-    /// Returns the failure.
+    /// Returns the failure that the store has not recovered from, or `None` if the store works.
     pub(super) fn failure(&self) -> Option<StoreError> {
         self.failing().as_ref().map(|failing| failing.error.clone())
     }
 
-    /// Records a failure. Logs it unless its cause is known.
+    /// Records a failure. Logs the first one, and each later one with another cause.
     pub(super) fn fail(&self, error: &StoreError) {
         let mut failing = self.failing();
         match &mut *failing {
@@ -41,7 +41,7 @@ impl Health {
         }
     }
 
-    /// Records that the store works.
+    /// Records that the store works. Logs that if it had failed.
     pub(super) fn recover(&self) {
         if let Some(Failing { error, since }) = self.failing().take() {
             let after_ms = since.elapsed().as_millis() as u64;

@@ -70,7 +70,7 @@ impl Location {
         }
     }
 
-    /// Returns `true` if the store can grow by this much, as far as the system tells.
+    /// Returns `true` if the store can grow by `bytes`, as far as the system tells.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         match self {
             Self::Directory(directory) => directory.has_room(bytes),

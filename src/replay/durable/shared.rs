@@ -143,7 +143,8 @@ impl Shared {
         StoreError::new(ErrorKind::Unavailable, Operation::Open, "the file is not open")
     }
 
-    /// Takes the database, so that reads fail until [`reopen`](Self::reopen) succeeds.
+    /// Takes the database, so that reads fail until [`reopen`](Self::reopen) succeeds. Returns `None` if it
+    /// is not open.
     pub(super) fn take_database(&self) -> Option<Database> {
         self.database.write().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -36,12 +36,12 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const RELAPSE: Duration = Duration::from_secs(60);
 /// Room that a disk must have before a store that failed on the full disk counts as recovered.
 const ROOM_BYTES: u64 = 1024 * 1024;
-/// Shortest and longest pause before a failed file is reopened.
+/// Shortest and longest pause between two attempts to recover from a failure.
 const REOPEN_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// State of the topics in the file. `None` from a failure until the file is reopened.
+    /// State of the topics in the file. `None` from a failure that closed the file until it is reopened.
     topics: Option<Topics>,
     unsynced: Unsynced,
     failure: Option<Failure>,
@@ -229,7 +229,8 @@ impl Writer {
         checked
     }
 
-    /// Tries to recover from a failure: reopens the file if it is not open, and syncs it.
+    /// Tries to recover from a failure: reopens the file if it is not open, and syncs it. After a full disk
+    /// it only does so once there is room.
     fn recover(&mut self, now: Instant) {
         if self.reopen(now).is_err() {
             return;
