@@ -31,11 +31,11 @@ pub struct Snapshot {
     pub async_routes: u64,
     /// HTTP/1.1 connections that have had an async request. Each counts once.
     pub async_promoted_connections: u64,
-    /// Open connections.
+    /// Connections that are open now.
     pub connections: u64,
-    /// Accepted connections.
+    /// Connections accepted since the start.
     pub accepted: u64,
-    /// Received bytes.
+    /// Bytes received since the start.
     pub received_bytes: u64,
     /// Sent bytes that the kernel has taken.
     pub sent_bytes: u64,
@@ -120,7 +120,7 @@ impl Metrics {
         })
     }
 
-    /// Sets the maximum number of connections.
+    /// Records the maximum number of connections of the server, for its metric.
     pub(crate) fn set_connection_limit(&self, connections: usize) {
         self.connection_limit.store(connections as u64, Relaxed);
     }

@@ -63,7 +63,7 @@ impl Ending {
 
 /// State of a connection that the engine reads after each call to the handler.
 pub trait Connection {
-    /// Returns the bytes to send.
+    /// Returns the queue of the bytes to send.
     fn outbox(&mut self) -> &mut Outbox;
     /// Returns `true` if the connection wants more bytes. A bounded number of bytes may still arrive after
     /// this has become `false`.

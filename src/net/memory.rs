@@ -40,7 +40,7 @@ pub(crate) enum End {
 /// The bytes in transit between a peer and its connection.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
-    /// Bytes from the peer.
+    /// Bytes that the peer has sent and the connection has not received.
     pub(crate) input: Vec<u8>,
     /// The peer has sent FIN.
     pub(crate) ended: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Pipe {
     pub(crate) reset: bool,
     /// Number of bytes that the peer reads before it stalls. `None`: it never stalls.
     pub(crate) room: Option<usize>,
-    /// Bytes for the peer.
+    /// Bytes that the connection has sent, for the peer to take.
     pub(crate) output: Vec<u8>,
     /// The end of the connection, once it is closed.
     pub(crate) end: Option<End>,

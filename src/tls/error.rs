@@ -17,14 +17,14 @@ pub enum TlsError {
     Certificate {
         /// The file, or "the certificate given" if it was passed as bytes.
         origin: String,
-        /// The cause.
+        /// Description of the cause.
         reason: String,
     },
     /// The private key cannot be used.
     Key {
         /// The file, or "the key given" if it was passed as bytes.
         origin: String,
-        /// The cause.
+        /// Description of the cause.
         reason: String,
     },
     /// The private key does not belong to the certificate.

@@ -5,7 +5,7 @@
 /// The error that ends a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SessionError {
-    /// One of a fixed set of labels.
+    /// Label for metrics, from a fixed set.
     pub(crate) label: &'static str,
     /// Description for logs.
     pub(crate) text: String,

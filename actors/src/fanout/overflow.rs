@@ -18,9 +18,10 @@ pub enum Overflow {
 /// Bounds of a subscriber's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Maximum number of events. Default: 64.
+    /// Maximum number of events in the queue. Default: 64.
     pub events: usize,
-    /// Maximum number of payload bytes. Default: 256 KiB. An empty queue accepts one event of any size.
+    /// Maximum number of payload bytes in the queue. Default: 256 KiB. An empty queue accepts one event of
+    /// any size.
     pub bytes: usize,
 }
 

@@ -5,8 +5,8 @@ use std::{collections::VecDeque, mem};
 use super::shared::{ABANDONED, Envelope, Mailbox};
 use crate::{error::TellError, sync::Ordering};
 
-/// Envelopes taken one by one before the rest is taken as a whole, which allocates. A lone message costs no
-/// allocation that way.
+/// Number of envelopes taken one by one before the rest is taken as a whole, which allocates. A lone message
+/// costs no allocation that way.
 const TAKEN_SINGLY: usize = 4;
 
 /// Receiver of a mailbox: a batch of envelopes taken from the channel, and reserved slots.

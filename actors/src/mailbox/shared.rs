@@ -14,11 +14,12 @@ use crate::{
     },
 };
 
-/// The mailbox accepts messages.
+/// State of a mailbox that accepts messages.
 const OPEN: u8 = 0;
-/// New messages are refused. Messages in the mailbox are still handled.
+/// State of a mailbox that refuses new messages. Messages in it are still handled.
 const CLOSED: u8 = 1;
-/// Nobody receives any more. A thread that finds a message drops it, and with it any reply inside.
+/// State of a mailbox from which nobody receives. A thread that finds a message drops it, and with it any
+/// reply inside.
 pub(super) const ABANDONED: u8 = 2;
 
 /// Maximum number of slots that a receiver may reserve for the senders on its own thread.

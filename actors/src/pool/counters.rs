@@ -19,7 +19,7 @@ pub struct LaneStats {
     pub queued: usize,
     /// Jobs that are running now.
     pub running: usize,
-    /// Jobs that have finished.
+    /// Jobs that have run to their end without a panic.
     pub done: u64,
     /// Jobs that panicked, while they ran or while they were refused.
     pub panicked: u64,

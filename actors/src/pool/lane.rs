@@ -26,7 +26,7 @@ pub(super) struct Lane<J: ?Sized + Refusable> {
     purging: Mutex<()>,
     /// Becomes `true` when workers must drop their jobs and end.
     abort: watch::Sender<bool>,
-    /// Number of running threads.
+    /// Number of threads that have not ended.
     threads: Mutex<usize>,
     thread_ended: Condvar,
 }
@@ -163,7 +163,7 @@ impl<J: ?Sized + Refusable> Lane<J> {
     }
 }
 
-/// Counts a thread of a lane.
+/// Counts a thread of a lane until it is dropped.
 pub(super) struct ThreadGuard<J: ?Sized + Refusable>(Arc<Lane<J>>);
 
 impl<J: ?Sized + Refusable> Drop for ThreadGuard<J> {

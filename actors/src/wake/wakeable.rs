@@ -21,7 +21,7 @@ pub(crate) struct CurrentShard {
 }
 
 impl CurrentShard {
-    /// Sets the shard of the calling thread.
+    /// Sets the shard that the calling thread runs. `None`: it runs none.
     pub(crate) fn set(shard: Option<Self>) {
         CURRENT.with(|current| *current.borrow_mut() = shard);
     }

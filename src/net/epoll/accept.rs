@@ -18,7 +18,7 @@ use crate::net::accept::{AcceptQueue, Backoff, PendingSocket, drain_backlog};
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 struct Listener {
-    /// `None` once it is closed.
+    /// The listening socket. `None` once it is closed.
     fd: Option<OwnedFd>,
     /// The backlog may hold connections.
     ready: bool,

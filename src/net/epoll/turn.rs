@@ -16,7 +16,7 @@ use crate::net::{
 };
 
 impl<T: Connection> Epoll<T> {
-    /// Runs a turn.
+    /// Runs one turn, as [`Engine::turn`](crate::net::Engine::turn) describes.
     pub(super) fn run<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, wait: Wait) -> io::Result<()> {
         self.drive_dirty(handler);
         let wait = self.prepare_wait(wait)?;

@@ -14,7 +14,7 @@ pub(super) struct Owner {
     pub(super) is_this_process: bool,
 }
 
-/// Finds the owner of a TCP port.
+/// Finds the process that listens on a TCP port, and describes it.
 pub(super) fn find(port: u16) -> Owner {
     let inodes: Vec<u64> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()

@@ -24,19 +24,19 @@ use crate::net::accept::{AcceptQueue, Backoff, drain_backlog};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accept {
-    /// Not in the kernel.
+    /// No accept of the listener is in the kernel.
     Idle,
-    /// In the kernel. It accepts until it is cancelled, so it may exceed the connection limit by the length
-    /// of the backlog.
+    /// An accept in the kernel accepts until it is cancelled, so it may exceed the connection limit by the
+    /// length of the backlog.
     Multishot,
-    /// In the kernel. It accepts one connection, so it never exceeds the connection limit.
+    /// An accept in the kernel accepts one connection, so it never exceeds the connection limit.
     Single,
-    /// In the kernel, with a cancellation submitted.
+    /// An accept is in the kernel, with a cancellation submitted.
     Cancelling,
 }
 
 struct Listener {
-    /// `None` once it is closed.
+    /// The listening socket. `None` once it is closed.
     fd: Option<OwnedFd>,
     accept: Accept,
     backoff: Backoff,

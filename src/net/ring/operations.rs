@@ -15,15 +15,15 @@ pub(super) type Socket<T> = socket::Socket<T, Operations>;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Receive {
-    /// Not submitted yet. The first receive completes only once.
+    /// No receive was submitted yet. The first one completes only once.
     New,
-    /// Not in the kernel.
+    /// No receive is in the kernel.
     Idle,
-    /// In the kernel.
+    /// A receive is in the kernel.
     Armed,
-    /// In the kernel, with a cancellation submitted.
+    /// A receive is in the kernel, with a cancellation submitted.
     Cancelling,
-    /// Not in the kernel. It found no free buffer and waits for one.
+    /// No receive is in the kernel. The last one found no free buffer, and the connection waits for one.
     Starved,
 }
 

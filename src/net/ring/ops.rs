@@ -20,7 +20,7 @@ pub(super) enum Kind {
     Accept,
     /// The poll of the doorbell.
     Doorbell,
-    /// The timer.
+    /// The timer that ends the ring's wait.
     Timer,
     /// The cancellation of another operation, or a change of the timer. It refers to no memory, so the ring
     /// does not wait for its completion.
@@ -73,7 +73,7 @@ impl Tag {
     }
 }
 
-/// Receives repeatedly into buffers of `group`.
+/// Returns an entry that receives repeatedly into buffers of `group`.
 pub(super) fn receive_multishot(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squeue::Entry {
     opcode::RecvMulti::new(Fd(fd.as_raw_fd()), group).build().user_data(tag.pack())
 }
@@ -81,14 +81,15 @@ pub(super) fn receive_multishot(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squ
 /// Length of a receive that may fill the buffer that the kernel selects.
 pub(super) const WHOLE_BUFFER: usize = 0;
 
-/// Receives at most `bytes` bytes once, into a buffer of `group`.
+/// Returns an entry that receives at most `bytes` bytes once, into a buffer of `group`. `bytes` may be
+/// [`WHOLE_BUFFER`].
 pub(super) fn receive_single(fd: BorrowedFd<'_>, bytes: usize, group: u16, tag: Tag) -> squeue::Entry {
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     let receive = opcode::Recv::new(Fd(fd.as_raw_fd()), std::ptr::null_mut(), bytes).buf_group(group);
     receive.build().flags(squeue::Flags::BUFFER_SELECT).user_data(tag.pack())
 }
 
-/// Accepts connections repeatedly.
+/// Returns an entry that accepts connections repeatedly.
 ///
 /// The accepted sockets stay in blocking mode. On a non-blocking socket the kernel would complete a receive
 /// with EAGAIN instead of waiting for bytes.
@@ -96,7 +97,7 @@ pub(super) fn accept_multishot(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
     opcode::AcceptMulti::new(Fd(fd.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build().user_data(tag.pack())
 }
 
-/// Accepts one connection.
+/// Returns an entry that accepts one connection.
 pub(super) fn accept_single(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
     let (no_address, no_length) = (std::ptr::null_mut(), std::ptr::null_mut());
     opcode::Accept::new(Fd(fd.as_raw_fd()), no_address, no_length)
@@ -105,29 +106,30 @@ pub(super) fn accept_single(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
         .user_data(tag.pack())
 }
 
-/// Completes each time `fd` becomes readable.
+/// Returns an entry that completes each time `fd` becomes readable.
 pub(super) fn poll_readable(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
     opcode::PollAdd::new(Fd(fd.as_raw_fd()), libc::POLLIN as u32).multi(true).build().user_data(tag.pack())
 }
 
-/// Completes at the time `when` of CLOCK_MONOTONIC. The kernel reads `when` while it takes the entry.
+/// Returns an entry that completes at the time `when` of CLOCK_MONOTONIC. The kernel reads `when` while it
+/// takes the entry.
 pub(super) fn timer(when: *const Timespec, tag: Tag) -> squeue::Entry {
     opcode::Timeout::new(when).flags(TimeoutFlags::ABS).build().user_data(tag.pack())
 }
 
-/// Moves the armed timer `tag` to the time `when`. The change completes as a [`Kind::Cancel`].
+/// Returns an entry that moves the armed timer `tag` to the time `when`. It completes as a [`Kind::Cancel`].
 pub(super) fn move_timer(when: *const Timespec, tag: Tag) -> squeue::Entry {
     let change = Tag { kind: Kind::Cancel, ..tag };
     opcode::TimeoutUpdate::new(tag.pack(), when).flags(TimeoutFlags::ABS).build().user_data(change.pack())
 }
 
-/// Cancels the operation with this tag.
+/// Returns an entry that cancels the operation with this tag.
 pub(super) fn cancel(tag: Tag) -> squeue::Entry {
     let cancellation = Tag { kind: Kind::Cancel, ..tag };
     opcode::AsyncCancel::new(tag.pack()).build().user_data(cancellation.pack())
 }
 
-/// Cancels all operations of the ring.
+/// Returns an entry that cancels all operations of the ring.
 pub(super) fn cancel_all() -> squeue::Entry {
     opcode::AsyncCancel2::new(CancelBuilder::any()).build().user_data(Tag::of_ring(Kind::Cancel, 0).pack())
 }

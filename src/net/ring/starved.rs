@@ -77,7 +77,8 @@ impl Starved {
         self.waiting.pop_first().map(|(_, (id, _))| id)
     }
 
-    /// Ends a turn in which so many bytes are free: divides them among the connections that wait.
+    /// Ends a turn in which `free_bytes` are free: sets the share of a receive so that they are divided among
+    /// the connections that wait.
     pub(super) fn divide(&mut self, free_bytes: usize) {
         if self.waiting.is_empty() {
             self.scarce_turns = self.scarce_turns.saturating_sub(1);
@@ -93,7 +94,8 @@ impl Starved {
         (self.scarce_turns > 0).then_some(self.share_bytes)
     }
 
-    /// Returns `true` if receives are limited, and a repeated one that took so many bytes must not go on.
+    /// Returns `true` if receives are limited, and a multishot receive that has just taken `bytes` must be
+    /// cancelled.
     pub(super) fn is_greedy(&self, bytes: usize) -> bool {
         self.scarce_turns > 0 && bytes >= self.share_bytes.min(MIN_SHARE_BYTES) / 2
     }

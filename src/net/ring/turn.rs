@@ -25,7 +25,7 @@ const MAX_PENDING_BATCHES: usize = 256;
 const MAX_MARGIN: usize = 1024;
 
 impl<T: Connection> Ring<T> {
-    /// Runs a turn.
+    /// Runs one turn, as [`Engine::turn`](crate::net::Engine::turn) describes.
     pub(super) fn run<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, wait: Wait) -> io::Result<()> {
         self.handler_called = false;
         self.is_caught_up = false;
