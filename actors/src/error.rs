@@ -33,7 +33,11 @@ impl<M> fmt::Debug for TellError<M> {
 
 impl<M> fmt::Display for TellError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_full() { "the mailbox is full" } else { "the receiver has ended" })
+        f.write_str(if self.is_full() {
+            "the mailbox is full"
+        } else {
+            "the receiver is stopping or has ended"
+        })
     }
 }
 
@@ -51,7 +55,7 @@ impl<M> fmt::Debug for Closed<M> {
 
 impl<M> fmt::Display for Closed<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the receiver has ended")
+        f.write_str("the receiver is stopping or has ended")
     }
 }
 
@@ -76,7 +80,7 @@ impl fmt::Display for AskError {
         f.write_str(match self {
             Self::Timeout => "no answer within the timeout",
             Self::NoReply => "the reply was dropped without an answer",
-            Self::Closed => "the actor has exited",
+            Self::Closed => "the actor is stopping or has exited",
             Self::OnShard => "a shard's thread must not block: use the async method instead",
         })
     }
@@ -156,7 +160,7 @@ pub enum CoresError {
 impl fmt::Display for CoresError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoShards => f.write_str("at least one shard is required"),
+            Self::NoShards => f.write_str("the configuration asks for no shard: at least one is required"),
             Self::UnknownCore { core, allowed } => {
                 write!(f, "this process may not run on core {core}, allowed cores: {allowed:?}")
             }

@@ -295,8 +295,12 @@ fn the_error_names_the_process_that_has_the_directory_open() {
     // A second open in the same process uses another file description, so the lock applies to it too.
     let error = DurableStore::open(&path, Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InUse);
-    let sender = format!("replay open: {} is in use by process {}", path.display(), std::process::id());
-    assert_eq!(error.to_string(), sender);
+    let text = format!(
+        "replay open: {} is in use by process {}: stop it, or use another directory",
+        path.display(),
+        std::process::id()
+    );
+    assert_eq!(error.to_string(), text);
     drop(store);
     assert_eq!(stored_data(&DurableStore::open(&path, Options::default()).unwrap(), "topic"), ["a"]);
 }

@@ -41,7 +41,7 @@ pub(super) fn spawn_local(future: impl Future<Output = ()> + 'static) {
     match glommio::spawn_local_into(future, TaskQueueHandle::default()) {
         Ok(task) => drop(task.detach()),
         // The default queue lives as long as the executor.
-        Err(error) => tracing::error!(%error, "glommio refused a task"),
+        Err(error) => tracing::error!(%error, "glommio refused a task, dropping it"),
     }
 }
 
@@ -53,7 +53,7 @@ fn raise_memlock() {
     if limit.current != limit.maximum {
         let raised = setrlimit(Resource::Memlock, Rlimit { current: limit.maximum, maximum: limit.maximum });
         if let Err(error) = raised {
-            tracing::warn!(%error, "raising the limit of locked memory failed");
+            tracing::warn!(%error, "raising the limit of locked memory failed, the current one stays");
         }
     }
 }

@@ -50,14 +50,17 @@ pub(super) fn load(database: Database, failed: &FailedAppends) -> Result<Opened,
     let meta = read.open_table(META).map_err(redb_error(OPERATION))?;
     let number = |name| match meta.get(name) {
         Ok(Some(value)) => Ok(value.value()),
-        Ok(None) => {
-            Err(StoreError::new(ErrorKind::Damaged, OPERATION, format!("the file has no value `{name}`")))
-        }
+        Ok(None) => Err(StoreError::new(
+            ErrorKind::Damaged,
+            OPERATION,
+            format!("the file is damaged: it has no value `{name}`"),
+        )),
         Err(error) => Err(redb_error(OPERATION)(error)),
     };
     let format = number(FORMAT)?;
     if format != FORMAT_VERSION {
-        let message = format!("the file has format {format}, this version reads format {FORMAT_VERSION}");
+        let message =
+            format!("the file has format {format}, this version reads only format {FORMAT_VERSION}");
         return Err(StoreError::new(ErrorKind::Version, OPERATION, message));
     }
     let epoch = Epoch::from_bits(number(EPOCH)?);

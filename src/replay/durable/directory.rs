@@ -184,7 +184,7 @@ fn write_lock(lock: &File, unclean_ends: u32) -> io::Result<()> {
 fn in_use(path: &Path, holder: Option<u32>) -> StoreError {
     let holder = holder.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
     let directory = path.parent().unwrap_or(path).display();
-    let message = format!("{directory} is in use by {holder}");
+    let message = format!("{directory} is in use by {holder}: stop it, or use another directory");
     StoreError::new(ErrorKind::InUse, Operation::Open, message)
 }
 

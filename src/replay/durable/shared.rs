@@ -140,7 +140,7 @@ impl Shared {
         if self.writes.is_closed() {
             return self.closed();
         }
-        StoreError::new(ErrorKind::Unavailable, Operation::Open, "the file is not open")
+        StoreError::new(ErrorKind::Unavailable, Operation::Open, "the file is not open after a failure")
     }
 
     /// Takes the database, so that reads fail until [`reopen`](Self::reopen) succeeds. Returns `None` if it

@@ -90,5 +90,5 @@ impl<'a> Record<'a> {
 }
 
 fn damaged() -> StoreError {
-    StoreError::new(ErrorKind::Damaged, Operation::Read, "the file has an invalid event")
+    StoreError::new(ErrorKind::Damaged, Operation::Read, "the file is damaged: it has an invalid event")
 }

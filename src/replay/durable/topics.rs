@@ -110,7 +110,7 @@ impl Topics {
         let is_invalid =
             u64::from(id) >= self.next_id || next == 0 || events >= next || self.topics.contains_key(&id);
         if is_invalid {
-            let message = "the file has an invalid topic";
+            let message = "the file is damaged: it has an invalid topic";
             return Err(StoreError::new(ErrorKind::Damaged, Operation::Open, message));
         }
         let name = Bytes::copy_from_slice(name);
