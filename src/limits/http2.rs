@@ -87,7 +87,8 @@ impl Http2Limits {
         ]
     }
 
-    /// Checks the limits. The error names the first invalid limit and its valid range.
+    /// Checks the limits. The error names the first invalid limit and its valid range; the rates are named
+    /// together.
     pub(super) fn check(&self) -> Result<(), String> {
         /// The largest possible window (RFC 9113 §6.9.1).
         const WINDOW_MAX: u32 = (1 << 31) - 1;

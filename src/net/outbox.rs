@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 /// Minimum length of shared bytes that become a segment of their own. Shorter ones are copied into the
-/// buffer, which costs less.
+/// buffer, which costs less. [`Outbox::share_whole`] makes an exception.
 pub const SHARE_MIN_BYTES: usize = 8 * 1024;
 
 /// A contiguous run of bytes to send.

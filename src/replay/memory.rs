@@ -29,9 +29,9 @@ const TRIM_SCAN_TOPICS: usize = 64;
 /// Store that keeps the latest events of each topic in memory.
 ///
 /// It works on the calling thread: an append is a lookup and a push under two short locks, so a shard may
-/// call it. Once the ring of a topic has grown to its size, an append allocates nothing. The events are lost
-/// when the process ends. A new store has a new epoch, so a read from an old position reports
-/// [`Reset::UnknownEpoch`].
+/// call it. The first append to a topic locks the table of all topics, too. Once the ring of a topic has
+/// grown to its size, an append allocates nothing. The events are lost when the process ends. A new store has
+/// a new epoch, so a read from an old position reports [`Reset::UnknownEpoch`].
 ///
 /// [`Reset::UnknownEpoch`]: super::Reset::UnknownEpoch
 pub struct MemoryStore {

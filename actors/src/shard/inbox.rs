@@ -44,7 +44,7 @@ impl<M: Send + 'static> ShardSender<M> {
     ///
     /// # Errors
     ///
-    /// The shard has ended; the message comes back.
+    /// The shard has ended. The error returns the message.
     ///
     /// # Cancel safety
     ///
@@ -61,7 +61,7 @@ impl<M: Send + 'static> ShardSender<M> {
     ///
     /// # Errors
     ///
-    /// The shard has ended; the message comes back.
+    /// The shard has ended. The error returns the message.
     pub fn send_blocking(&self, message: M) -> Result<(), Closed<M>> {
         match self.try_send(message) {
             Ok(()) => Ok(()),
