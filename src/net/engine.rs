@@ -154,7 +154,8 @@ pub struct EngineOptions {
     /// about as many bytes per turn as this number of buffers holds.
     pub buffers: u16,
     /// Size of one receive buffer, in bytes. The default has room for a head and a body of 4 KiB. The one
-    /// buffer of the epoll engine is eight times as large.
+    /// buffer of the epoll engine is eight times as large, an incremental one of the io_uring engine 32
+    /// times.
     pub buffer_bytes: usize,
     /// `true` if the io_uring engine uses incremental buffers where the kernel supports them (Linux 6.16).
     ///

@@ -46,7 +46,7 @@ struct LocalState {
     outlets: Rc<Outlets>,
     /// Key to the cells of the actors on this shard.
     key: RefCell<ShardKey>,
-    /// The shard's clock, read once in each turn.
+    /// Time of the shard's clock, as it was read last.
     now: Cell<Instant>,
     /// Time of the last poll for events, or of the end of the last wait.
     last_poll: Cell<Instant>,
