@@ -1,4 +1,4 @@
-//! Why a command ends, and its exit status.
+//! Reasons for which a command ends, and their exit status.
 
 /// The reason that the server did not start, or ended other than by a signal.
 #[derive(Debug)]

@@ -107,6 +107,25 @@ impl Io {
         }
     }
 
+    /// Counts bytes that were discarded. Returns `true` if `discard_bytes` does not limit them.
+    pub(super) fn discarded(&mut self, env: &mut Env, bytes: usize) -> bool {
+        let linger = self.linger.get_or_insert_with(|| Box::new(Linger::new(env.now)));
+        linger.count(env, bytes);
+        if self.timers.is_running(Timer::Linger) {
+            let deadline = linger.deadline(env);
+            self.timers.set_at(Timer::Linger, deadline);
+            env.deadlines.schedule(self.id, &mut self.timers);
+        }
+        linger.has_place()
+    }
+
+    /// Returns the connection's place among those that may discard more.
+    pub(super) fn stop_lingering(&mut self, env: &mut Env) {
+        if let Some(linger) = self.linger.take() {
+            linger.end(env);
+        }
+    }
+
     /// Returns `true` if the connection has reached its maximum age. The ages of connections are spread over
     /// a tenth of the maximum, so that they do not all end at once.
     pub(super) fn is_old(&self, env: &Env) -> bool {

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::{env::Env, exchange::body_rate::BodyRate, io::Io, timers::Timer};
+use super::{env::Env, exchange::body_rate::BodyRate};
 
 /// Bytes that were discarded on one connection.
 pub(super) struct Linger {
@@ -18,45 +18,39 @@ pub(super) struct Linger {
 }
 
 impl Linger {
-    fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self { since: now, rate: BodyRate::new(now), bytes: 0, has_place: false }
     }
 
     /// Returns the time at which the wait for the peer ends: it was silent or too slow, or has had its time.
-    fn deadline(&self, env: &Env) -> Option<Instant> {
+    pub(super) fn deadline(&self, env: &Env) -> Option<Instant> {
         let timeouts = &env.timeouts;
         let most = if env.is_draining() { timeouts.linger } else { timeouts.linger_max };
         let silent = env.now.checked_add(timeouts.linger);
         let over = self.since.checked_add(most);
         silent.into_iter().chain(over).chain(self.rate.deadline(env)).min()
     }
-}
 
-impl Io {
-    /// Counts bytes that were discarded. Returns `true` if `discard_bytes` does not limit them.
-    pub(super) fn discarded(&mut self, env: &mut Env, bytes: usize) -> bool {
-        let linger = self.linger.get_or_insert_with(|| Box::new(Linger::new(env.now)));
-        linger.bytes = linger.bytes.saturating_add(bytes);
-        linger.rate.received(bytes, env.now);
-        if !linger.has_place
-            && linger.bytes >= env.limits.discard_bytes
+    /// Counts bytes that were discarded, and takes a place if they are many and one is free.
+    pub(super) fn count(&mut self, env: &mut Env, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.rate.received(bytes, env.now);
+        if !self.has_place
+            && self.bytes >= env.limits.discard_bytes
             && env.lingering < env.limits.lingering_connections
         {
-            linger.has_place = true;
+            self.has_place = true;
             env.lingering += 1;
         }
-        if self.timers.is_running(Timer::Linger) {
-            let deadline = linger.deadline(env);
-            self.timers.set_at(Timer::Linger, deadline);
-            env.deadlines.schedule(self.id, &mut self.timers);
-        }
-        linger.has_place
+    }
+
+    /// Returns `true` if the connection may discard more than `discard_bytes`.
+    pub(super) fn has_place(&self) -> bool {
+        self.has_place
     }
 
     /// Returns the connection's place among those that may discard more.
-    pub(super) fn stop_lingering(&mut self, env: &mut Env) {
-        if self.linger.take().is_some_and(|linger| linger.has_place) {
-            env.lingering -= 1;
-        }
+    pub(super) fn end(&self, env: &mut Env) {
+        env.lingering -= usize::from(self.has_place);
     }
 }

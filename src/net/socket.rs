@@ -84,7 +84,8 @@ impl<T: Connection, I> Socket<T, I> {
         }
     }
 
-    /// Counts discarded bytes. Returns `true` if the limit is reached. There is none if the handler `lifts` it.
+    /// Counts discarded bytes. Returns `true` if the limit is reached. There is none if the handler `lifts`
+    /// it.
     pub(super) fn count_discarded(&mut self, bytes: usize, lifts: bool) -> bool {
         self.discard_left = self.discard_left.saturating_sub(bytes).max(usize::from(lifts));
         self.discard_left == 0
