@@ -1,5 +1,5 @@
-//! Subscribers of one topic over their connections, without sockets. Each event reaches all of them before the
-//! next one is published.
+//! Subscribers of one topic over their connections, without sockets. Each event reaches all of them before
+//! the next one is published.
 
 use windlass::{
     Router, Server, TestClient, TestConnection, TopicAccess,

@@ -1,4 +1,5 @@
-//! Connects a stream to an outlet: direct delivery of its events while it is idle, instead of a poll for them.
+//! Connects a stream to an outlet: direct delivery of its events while it is idle, instead of a poll for
+//! them.
 
 use windlass_actors::OutletEvent;
 

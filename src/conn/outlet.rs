@@ -6,8 +6,8 @@
 //! sends it. Neither the source nor the queue is touched.
 //!
 //! Each stream has an outlet of its own: the streaming reply of an HTTP/1.1 connection, each stream of an
-//! HTTP/2 connection, each WebSocket with one source, with TLS or without. [`windlass_actors::Outlet`] has the
-//! states, and the argument why no event overtakes another. It asks three things of a stream:
+//! HTTP/2 connection, each WebSocket with one source, with TLS or without. [`windlass_actors::Outlet`] has
+//! the states, and the argument why no event overtakes another. It asks three things of a stream:
 //!
 //! - It opens the outlet only directly after a poll in which its source had nothing more.
 //! - It takes the event in the outlet before it polls its source.

@@ -29,8 +29,8 @@ pub(super) trait Protocol {
     /// Notes that the [outlet](super::outlet) of the stream with this label was filled.
     fn filled(&mut self, _label: u32) {}
 
-    /// Sends the events in the [outlets](super::outlet) of the streams. Returns `true` if nothing but that has
-    /// happened.
+    /// Sends the events in the [outlets](super::outlet) of the streams. Returns `true` if nothing but that
+    /// has happened.
     fn deliver(&mut self, env: &mut Env, io: &mut Io) -> bool;
 
     /// Handles a timer of the protocol that has expired.

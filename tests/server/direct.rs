@@ -1,4 +1,5 @@
-//! Direct delivery over every protocol, with and without TLS: events keep their order, whichever way they take.
+//! Direct delivery over every protocol, with and without TLS: events keep their order, whichever way they
+//! take.
 
 mod subscriber;
 
@@ -103,8 +104,8 @@ impl Served {
     }
 }
 
-/// Publishes events of random sizes to subscribers that read, give credit and ping at random. Each checks that
-/// it receives every event in order, or a gap in its place. Returns the counters and how many were lost.
+/// Publishes events of random sizes to subscribers that read, give credit and ping at random. Each checks
+/// that it receives every event in order, or a gap in its place. Returns the counters and how many were lost.
 fn run(over: Over, is_tls: bool, seed: u64, change: impl FnOnce(&mut BrokerSettings)) -> (TopicStats, u64) {
     let mut served = Served::start(over, is_tls, change);
     let mut random = Random(seed);

@@ -25,12 +25,12 @@
 //!
 //! The events of a subscriber leave in the order in which they were published, whichever way they take:
 //!
-//! - While an outlet is [`Open`](State::Open) or [`Full`](State::Full), the queue is empty. Only a stream that
-//!   has just emptied its queue opens the outlet, and the relay, which alone fills the queue, shuts it with
-//!   each event that it queues. An outlet is shut when it is connected, as its subscription may have queued
-//!   events before.
+//! - While an outlet is [`Open`](OutletState::Open) or [`Full`](OutletState::Full), the queue is empty.
+//!   Only a stream that has just emptied its queue opens the outlet, and the relay, which alone fills the
+//!   queue, shuts it with each event that it queues. An outlet is shut when it is connected, as its
+//!   subscription may have queued events before.
 //! - The event in an outlet is older than all that are queued: once there are any, the outlet is
-//!   [`Last`](State::Last) and accepts no other. The stream takes that event before it polls the queue.
+//!   [`Last`](OutletState::Last) and accepts no other. The stream takes that event before it polls the queue.
 //!
 //! An event reaches nobody who has left or was removed: the relay looks into the queues instead of the
 //! outlets while a message of a subscriber that leaves is on its way. The event in an outlet is dropped with
@@ -55,7 +55,7 @@ pub struct OutletKey {
 }
 
 /// State of an outlet: see the [module](self).
-enum State {
+enum OutletState {
     /// Events go through the queue.
     Shut,
     /// The next event goes through the outlet.
@@ -66,7 +66,7 @@ enum State {
     Last(OutletEvent),
 }
 
-impl State {
+impl OutletState {
     fn open(&mut self) {
         if matches!(self, Self::Shut) {
             *self = Self::Open;
@@ -108,7 +108,7 @@ struct Slot {
     generation: NonZeroU32,
     label: u32,
     token: u64,
-    state: State,
+    state: OutletState,
 }
 
 #[derive(Default)]
@@ -135,7 +135,7 @@ impl Outlets {
     pub(crate) fn add(self: &Rc<Self>, token: u64, label: u32) -> Outlet {
         let table = &mut *self.0.borrow_mut();
         let slot = table.free.pop().unwrap_or_else(|| {
-            table.slots.push(Slot { generation: NonZeroU32::MIN, label, token, state: State::Shut });
+            table.slots.push(Slot { generation: NonZeroU32::MIN, label, token, state: OutletState::Shut });
             (table.slots.len() - 1) as u32
         });
         let entry = &mut table.slots[slot as usize];
@@ -187,21 +187,21 @@ impl Outlet {
     /// subscription's queue:
     /// [`Subscription::rests`](crate::fanout::Subscription::rests) returns `true`, or the poll `Pending`.
     pub fn open(&self) {
-        self.with(State::open);
+        self.with(OutletState::open);
     }
 
     /// Takes the event out, or returns `None` if the outlet holds none. Call it before each poll of the
     /// subscription. An outlet that held an event is open again, unless it was shut meanwhile.
     pub fn take(&self) -> Option<OutletEvent> {
-        self.with(State::take)
+        self.with(OutletState::take)
     }
 
     /// Shuts the outlet. An event in it stays. Call it when there is no room for another event.
     pub fn shut(&self) {
-        self.with(State::shut);
+        self.with(OutletState::shut);
     }
 
-    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+    fn with<R>(&self, f: impl FnOnce(&mut OutletState) -> R) -> R {
         // The slot belongs to the stream until it drops the outlet.
         f(&mut self.outlets.0.borrow_mut().slots[self.key.slot as usize].state)
     }
@@ -212,7 +212,7 @@ impl Drop for Outlet {
         let mut table = self.outlets.0.borrow_mut();
         let slot = &mut table.slots[self.key.slot as usize];
         slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        let state = std::mem::replace(&mut slot.state, State::Shut);
+        let state = std::mem::replace(&mut slot.state, OutletState::Shut);
         table.free.push(self.key.slot);
         // Dropping the event may run user code, so the borrow of the table ends first.
         drop(table);

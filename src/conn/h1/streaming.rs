@@ -40,8 +40,8 @@ pub(super) struct Streaming {
     pub(super) written: u64,
     /// The body was not polled, because too much waits to be sent.
     held_back: bool,
-    /// Direct delivery of the body's events. Only chunked replies have any: other replies have a length that is
-    /// counted frame by frame, or end with the connection.
+    /// Direct delivery of the body's events. Only chunked replies have any: other replies have a length that
+    /// is counted frame by frame, or end with the connection.
     outlet: StreamOutlet<SharedChunk>,
 }
 

@@ -1,7 +1,7 @@
 //! Direct delivery: sends the events in the outlets of streams, past the turns of the core.
 //!
-//! A stream whose outlet is open has nothing else to send, so its event is sent at once if windows and outbox have
-//! room, and no other stream waits for its turn. Any other event takes the turn of its stream.
+//! A stream whose outlet is open has nothing else to send, so its event is sent at once if windows and outbox
+//! have room, and no other stream waits for its turn. Any other event takes the turn of its stream.
 
 use super::{H2, sending::write_data, stream::Stage};
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl H2 {
-    /// Sends the events in the outlets that were filled. Returns `false` if some of them wait for the turns of
-    /// their streams.
+    /// Sends the events in the outlets that were filled. Returns `false` if some of them wait for the turns
+    /// of their streams.
     pub(super) fn send_events(&mut self, env: &mut Env, io: &mut Io) -> bool {
         // The memory of the list stays with the connection.
         let mut filled = std::mem::take(&mut self.filled);

@@ -45,7 +45,7 @@ enum PieceEnd {
     Trailers(HeaderMap),
 }
 
-/// What follows a part with data.
+/// Kind of the part that follows a part with data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// There may be more.
@@ -177,8 +177,9 @@ impl Streaming {
         true
     }
 
-    /// Takes the event in the outlet, to be sent at once. Returns nothing if that was done before, and `None` if
-    /// the event has more than `room` bytes: it then waits for the turn of the stream, which must be asked for.
+    /// Takes the event in the outlet, to be sent at once. Returns nothing if that was done before, and `None`
+    /// if the event has more than `room` bytes: it then waits for the turn of the stream, which must be asked
+    /// for.
     pub(super) fn take_at_once(&mut self, env: &Env, room: usize) -> Option<Bytes> {
         if room == 0 || !self.piece.is_empty() {
             self.outlet.shut();
