@@ -91,7 +91,7 @@ impl Priority {
         if let Some(nice) = self.nice
             && let Err(error) = rustix::process::setpriority_process(None, nice)
         {
-            tracing::warn!(%error, nice, "nice value of a blocking thread not set, keeping the inherited one");
+            tracing::warn!(%error, nice, "nice value of a thread not set, keeping the inherited one");
         }
         if self.idle
             && let Err(error) = crate::os::use_idle_time()
