@@ -289,8 +289,8 @@ fn a_last_request_without_a_body_needs_no_linger() {
 }
 
 #[test]
-fn sending_slowly_does_not_extend_the_linger() {
-    let server = server(|t| t.linger = SHORT);
+fn sending_slowly_does_not_extend_the_linger_beyond_its_maximum() {
+    let server = server(|t| (t.linger, t.linger_max) = (Duration::from_secs(3600), SHORT));
     let mut peer = connect(&server);
     peer.send("POST /nowhere HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n");
     assert_eq!(peer.reply().status, 404);
