@@ -4,8 +4,8 @@
 //! together, so that a peer cannot make the server hold the largest body on every stream:
 //!
 //! - While more than a connection's window of bytes is collected, only the oldest collected body gets credit.
-//!   The others can fill the windows that their streams had from the start. The connection's window stays open
-//!   for them, as the oldest body could not be completed otherwise.
+//!   The others can fill the windows that their streams had from the start. The connection's window stays
+//!   open for them, as the oldest body could not be completed otherwise.
 //! - While more than `outbound_bytes` of whole replies wait for the peer to read, no collected body gets
 //!   credit: most likely its reply would wait, too.
 

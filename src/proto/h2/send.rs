@@ -56,7 +56,8 @@ impl Connection {
         debug_assert!(len <= self.room(stream), "{len} bytes are more than the windows have");
         self.count_out(stream, len);
         if end == End::Stream {
-            // Before the header, as a stream that closes may release what it holds of the connection's window.
+            // Before the header, as a stream that closes may release what it holds of the connection's
+            // window.
             self.end_local(stream, out);
             return frame::write_header(out, len, FrameType::Data, flag::END_STREAM, stream.id);
         }

@@ -97,9 +97,9 @@ impl ReceiveWindow {
         self.announce()
     }
 
-    /// Lets go of bytes of a window that several streams share. Returns what a WINDOW_UPDATE is to announce, once
-    /// that is half of the window or more than the peer has left: what one stream holds for long must not stop
-    /// the others.
+    /// Lets go of bytes of a window that several streams share. Returns what a WINDOW_UPDATE is to announce,
+    /// once that is half of the window or more than the peer has left: what one stream holds for long must
+    /// not stop the others.
     #[inline]
     pub fn release_shared(&mut self, bytes: u32) -> Option<u32> {
         let increment = self.release(bytes);

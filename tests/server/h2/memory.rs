@@ -1,4 +1,4 @@
-//! What a client that does not read its replies can make the server hold.
+//! Memory of the server for a client that does not read its replies.
 
 use std::{
     collections::HashMap,
@@ -47,8 +47,8 @@ impl Upload {
         self.left.insert(stream, BODY_BYTES);
     }
 
-    /// Sends pieces of at most so many bytes, one on each stream, as the connection's window allows. No body is
-    /// larger than the window of its stream.
+    /// Sends pieces of at most so many bytes, one on each stream, as the connection's window allows. No body
+    /// is larger than the window of its stream.
     fn send(&mut self, piece_bytes: usize) {
         const { assert!(BODY_BYTES <= STREAM_WINDOW) };
         let mut streams: Vec<_> = self.left.keys().copied().collect();

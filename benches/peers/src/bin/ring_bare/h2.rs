@@ -1,6 +1,7 @@
 //! HTTP/2 without HPACK, flow control and limits: the floor of what a request costs.
 //!
-//! Each HEADERS frame gets the same response. A peer's windows must therefore be larger than what it asks for.
+//! Each HEADERS frame gets the same response. A peer's windows must therefore be larger than what it asks
+//! for.
 
 use windlass_peers::workload;
 
