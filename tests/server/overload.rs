@@ -2,7 +2,12 @@
 
 use std::{thread, time::Duration};
 
-use windlass::{Request, Router, Server, Timeouts, actors::Cores, event_stream, get, static_route};
+use windlass::{
+    Origins, Request, Router, Server, Timeouts, TopicAccess,
+    actors::Cores,
+    broker::{Broker, BrokerSettings},
+    event_stream, get, static_route, topic_routes,
+};
 
 use crate::common::{Peer, Reply, builder, connect, eventually, metric};
 
@@ -109,6 +114,22 @@ fn behind_a_longer_queue_all_routes_except_health_and_metrics_are_refused() {
         refused += replies.iter().filter(|reply| reply.status == 503).count();
     }
     assert!(refused > 0 && refusals(&server) > refused as f64, "{refused}");
+}
+
+#[test]
+fn pages_of_other_origins_may_read_the_refusal_of_a_topic() {
+    let mut access = TopicAccess::default();
+    access.origins = Origins::SameOr(vec!["https://app.example".to_owned()]);
+    let broker = Broker::new(BrokerSettings::default()).unwrap();
+    let mut timeouts = Timeouts::default();
+    (timeouts.shed_async, timeouts.shed_all) = (None, Some(Duration::from_millis(40)));
+    let router = topic_routes(router(), &broker, access);
+    let builder = builder(router).cores(Cores::Unpinned(1)).timeouts(timeouts);
+    let server = builder.broker(&broker).start().unwrap();
+    let (mut crowd, mut peer) = (Crowd::new(&server, CROWD), connect(&server));
+    let refused = refused_behind_queue(&mut crowd, &mut peer, "/topics", "Origin: https://app.example\r\n");
+    assert_eq!(refused.header("access-control-allow-origin"), Some("https://app.example"));
+    assert!(refused.header("access-control-expose-headers").unwrap().contains("retry-after"));
 }
 
 #[test]
