@@ -204,7 +204,7 @@ fn websockets(families: &mut Families, shards: &[Arc<ShardCounters>]) {
 fn known(metric: &Metric) -> &'static [&'static str] {
     match metric.name {
         name if name == catalog::ACCEPT_ERRORS.name => &["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"],
-        name if name == catalog::PANICS.name => &["body", "handler", "hook"],
+        name if name == catalog::PANICS.name => &["body", "handler", "hook", "websocket"],
         name if name == catalog::REFUSED.name => &["lag", "pool_full"],
         name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
         name if name == catalog::REPLAY_ERRORS.name => &["append", "read"],

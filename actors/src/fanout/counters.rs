@@ -49,13 +49,19 @@ pub(super) struct TopicCounters {
 }
 
 /// Lag of a shard's subscribers after the last event.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ShardLag {
     /// Length of the longest queue, in events. 0 if no queue holds more than one event.
     longest: AtomicUsize,
     /// Time at which the oldest event in the longest queues was published, in microseconds since the topic
     /// was created. `u64::MAX` if no queue holds more than one event.
     oldest_micros: AtomicU64,
+}
+
+impl ShardLag {
+    fn new() -> Self {
+        Self { longest: AtomicUsize::new(0), oldest_micros: AtomicU64::new(u64::MAX) }
+    }
 }
 
 impl TopicCounters {
@@ -74,7 +80,7 @@ impl TopicCounters {
             filter_panics: AtomicU64::new(0),
             relay_rejected: AtomicU64::new(0),
             lagging: AtomicUsize::new(0),
-            lags: (0..shards).map(|_| ShardLag::default()).collect(),
+            lags: (0..shards).map(|_| ShardLag::new()).collect(),
         }
     }
 
@@ -208,6 +214,17 @@ pub struct TopicStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shard_that_has_received_no_event_adds_no_lag() {
+        let counters = TopicCounters::new(2);
+        counters.lagging.store(1, Relaxed);
+        std::thread::sleep(Duration::from_millis(20));
+        counters
+            .add(0, &ShardDelivery { longest: 5, oldest: Some(Instant::now()), ..ShardDelivery::default() });
+        let (age, topic_age) = (counters.stats(2, 1).lag_age, counters.created.elapsed());
+        assert!(age + Duration::from_millis(20) <= topic_age, "{age:?} of {topic_age:?}");
+    }
 
     #[test]
     fn a_shard_that_keeps_up_does_not_hide_one_that_lags() {
