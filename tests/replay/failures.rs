@@ -117,6 +117,30 @@ fn an_append_below_fsynced_that_failed_is_a_gap() {
 }
 
 #[test]
+fn an_append_that_failed_while_the_file_had_no_name_is_a_gap() {
+    let scratch = Scratch::new("nameless");
+    let store = DurableStore::open(scratch.path(), Options::default()).unwrap();
+    let last = store.append_blocking(fsynced("safe")).unwrap().position;
+    let (file, away) = (scratch.path().join("replay.redb"), scratch.path().join("away"));
+    fs::rename(&file, &away).unwrap();
+    let buffered = || Append::new("topic", "not in the history").durability(Durability::Buffered);
+    for _ in 0..3 {
+        assert_eq!(store.append_blocking(buffered()).unwrap_err().kind(), ErrorKind::Detached);
+    }
+    fs::rename(&away, &file).unwrap();
+    let next = store.append_blocking(fsynced("next")).unwrap().position;
+    assert_eq!(next.seq(), last.seq() + 4);
+    let missing = page(&store, "topic", Start::After(last));
+    assert!(
+        matches!(missing.continuity, Continuity::Gap(gap) if gap.from.seq() == 2 && gap.to.seq() == 4),
+        "{missing:?}"
+    );
+    drop(store);
+    let reopened = DurableStore::open(scratch.path(), Options::default()).unwrap();
+    assert_eq!(reopened.append_blocking(fsynced("later")).unwrap().position.seq(), last.seq() + 5);
+}
+
+#[test]
 fn a_failed_background_sync_is_reported_to_the_error_hook() {
     let (mut options, errors) = recording_errors();
     options.buffered_interval = Duration::from_millis(1);

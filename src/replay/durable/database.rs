@@ -95,6 +95,19 @@ fn skip_numbers(
     Ok(changed.len())
 }
 
+/// Skips one number per failed append in an open file, and commits that.
+pub(super) fn skip_failed(
+    database: &Database,
+    topics: &mut Topics,
+    failed: &FailedAppends,
+    operation: Operation,
+) -> Result<(), StoreError> {
+    let changed = failed.skip_numbers(topics).into_iter().collect();
+    let txn = database.begin_write().map_err(redb_error(operation))?;
+    write_rows(&txn, topics, &changed, operation)?;
+    txn.commit().map_err(redb_error(operation))
+}
+
 /// Writes the rows of the given topics.
 pub(super) fn write_rows(
     txn: &WriteTransaction,

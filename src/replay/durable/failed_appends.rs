@@ -36,6 +36,10 @@ impl FailedAppends {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.topics.is_empty() && !self.has_unnamed
+    }
+
     /// Skips one number per failed append, and one of every topic if there were too many to count by name.
     /// Returns the ids of the topics changed. A topic that does not exist is left out, because it has no
     /// readers.

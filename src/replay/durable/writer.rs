@@ -9,7 +9,7 @@ use std::{
 use super::{
     Options,
     commit::{Committed, commit, trim_expired},
-    database::close,
+    database::{close, skip_failed},
     errors::guard,
     failed_appends::FailedAppends,
     queue::TakeResult,
@@ -172,6 +172,7 @@ impl Writer {
     fn commit(&mut self, batch: &[WriteRequest], sync: bool) -> Result<Committed, StoreError> {
         self.reopen(Instant::now())?;
         self.check_file()?;
+        self.skip_failed()?;
         let Some(topics) = &mut self.topics else { return Err(self.shared.closed()) };
         let appends = batch.iter().filter_map(WriteRequest::append);
         let outcome = self.shared.with_database(|database| {
@@ -272,6 +273,19 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// Skips the numbers of appends that failed while the open file had no name.
+    fn skip_failed(&mut self) -> Result<(), StoreError> {
+        let Some(topics) = self.topics.as_mut().filter(|_| !self.failed.is_empty()) else { return Ok(()) };
+        let skipped = self.shared.with_database(|database| {
+            guard(Operation::Append, || skip_failed(database, topics, &self.failed, Operation::Append))
+        });
+        match &skipped {
+            Ok(()) => self.failed = FailedAppends::default(),
+            Err(error) => self.fail(error),
+        }
+        skipped
     }
 
     /// Completes the requests of a batch in order.
