@@ -156,6 +156,11 @@ impl Connections {
         }
     }
 
+    /// Notes that the shard has done its work and may wait for events.
+    pub(crate) fn end_work(&self) {
+        self.env.counters.activity.end();
+    }
+
     /// Returns `true` if TLS handshakes wait for a turn.
     pub(crate) fn has_waiting_handshakes(&self) -> bool {
         self.env.handshakes.has_waiting()
@@ -252,6 +257,7 @@ impl EventHandler for Connections {
     type Conn = Conn;
 
     fn batch_started(&mut self) {
+        self.env.counters.activity.begin();
         self.env.begin_batch();
     }
 

@@ -250,6 +250,19 @@ pub struct Timeouts {
     /// `windlass_inline_stalls_total`.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub inline_stall: Duration,
+    /// Time after which a shard, or an async worker of the pool, that does not return from a piece of work
+    /// counts as stuck. Default 10 s. It is logged with the route that runs there and counted in
+    /// `windlass_stuck_threads_total`. A blocking thread has [`job`](Self::job) in addition.
+    ///
+    /// `None`: nobody notices a lock that is held across an await, or an endless loop.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
+    pub stuck: Option<Duration>,
+    /// Time after which a stuck shard or async worker makes the health check fail, so that a supervisor
+    /// restarts the process. Default 30 s.
+    ///
+    /// `None`: the health check never fails for this reason.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
+    pub stuck_unhealthy: Option<Duration>,
     /// Lag of a shard from which new async requests, event streams and WebSockets are answered with `503`.
     /// Default 50 ms.
     ///
@@ -306,6 +319,8 @@ impl Default for Timeouts {
             ws_pong: Some(Duration::from_secs(30)),
             ws_close: Duration::from_secs(5),
             inline_stall: Duration::from_millis(10),
+            stuck: Some(Duration::from_secs(10)),
+            stuck_unhealthy: Some(Duration::from_secs(30)),
             shed_async: Some(Duration::from_millis(50)),
             shed_all: Some(Duration::from_millis(200)),
             grace: Duration::from_secs(30),

@@ -50,6 +50,8 @@ catalog! {
         "Requests answered with 503 instead of being handled, by cause: lag of the shard, or pool_full.";
     PANICS COUNTER "windlass_panics_total" ["place"]
         "Caught panics by the code that panicked: handler, hook, body or websocket.";
+    STUCK COUNTER "windlass_stuck_threads_total" ["place"]
+        "Threads that did not return from a piece of work in time: shard, worker or blocking.";
     ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts by error.";
     BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"]
         "Retries of binding an address at the start, by error.";

@@ -3,11 +3,13 @@
 //! Each shard writes its own counters, without locks and without shared cache lines. A scrape sums them.
 //!
 //! - `counter`, `labels`: the two kinds of counters, and enums whose variants are label values.
+//! - `activity`: the current work of each thread, for the monitor of stuck threads.
 //! - `shard`, `route`: the counters of one shard and of one route.
 //! - `registry`: [`Metrics`], all of them together.
 //! - `catalog`: name, type and help text of every metric.
 //! - `scrape`, `dashboard`: the Prometheus format, and JSON for the status page.
 
+mod activity;
 pub(crate) mod catalog;
 mod counter;
 pub(crate) mod dashboard;
@@ -17,6 +19,7 @@ mod route;
 mod scrape;
 mod shard;
 
+pub(crate) use activity::{Worker, WorkerLane};
 pub(crate) use counter::LabeledCounter;
 pub(crate) use labels::{DispatchKind, HttpVersion, TlsProtocol, TlsVersion};
 pub use registry::Snapshot;

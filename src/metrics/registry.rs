@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -16,6 +16,7 @@ use std::{
 use windlass_actors::{Pool, System, fanout::TopicStats};
 
 use super::{
+    activity::{Activity, Worker, WorkerLane},
     counter::{Counter, LabeledCounter},
     route::RouteMetrics,
     shard::ShardCounters,
@@ -51,6 +52,10 @@ pub(crate) struct Metrics {
     started_at: Instant,
     shards: Vec<Arc<ShardCounters>>,
     routes: Mutex<BTreeMap<(String, String), Arc<RouteMetrics>>>,
+    workers: Mutex<Vec<Weak<Worker>>>,
+    /// Threads that were stuck, by kind.
+    pub(crate) stuck_threads: LabeledCounter,
+    is_stuck: AtomicBool,
     async_routes: AtomicU64,
     connection_limit: AtomicU64,
     ready: AtomicBool,
@@ -103,6 +108,9 @@ impl Metrics {
             started_at: Instant::now(),
             shards: (0..shards).map(|_| Arc::default()).collect(),
             routes: Mutex::default(),
+            workers: Mutex::default(),
+            stuck_threads: LabeledCounter::default(),
+            is_stuck: AtomicBool::new(false),
             async_routes: AtomicU64::new(0),
             connection_limit: AtomicU64::new(0),
             ready: AtomicBool::new(false),
@@ -147,10 +155,40 @@ impl Metrics {
     pub(crate) fn route(&self, template: &str, method: &str) -> Arc<RouteMetrics> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (template.to_owned(), method.to_owned());
+        let number = u32::try_from(routes.len() + 1).unwrap_or(u32::MAX);
         routes
             .entry(key)
-            .or_insert_with(|| Arc::new(RouteMetrics::new(template, method, self.shards.len())))
+            .or_insert_with(|| Arc::new(RouteMetrics::new(number, template, method, self.shards.len())))
             .clone()
+    }
+
+    /// Returns the route with this number.
+    pub(crate) fn route_by_number(&self, number: u32) -> Option<Arc<RouteMetrics>> {
+        self.routes().into_iter().find(|route| route.number() == number)
+    }
+
+    /// Adds a worker of the pool. It counts until the returned value is dropped.
+    pub(crate) fn add_worker(&self, lane: WorkerLane) -> Arc<Worker> {
+        let worker = Arc::new(Worker { lane, activity: Activity::default() });
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&worker));
+        worker
+    }
+
+    /// Returns the workers of the pool that have run a job.
+    pub(crate) fn workers(&self) -> Vec<Arc<Worker>> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.retain(|worker| worker.strong_count() > 0);
+        workers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Sets whether a thread has been stuck for so long that the server is unhealthy.
+    pub(crate) fn set_stuck(&self, is_stuck: bool) {
+        self.is_stuck.store(is_stuck, Relaxed);
+    }
+
+    /// Returns `true` if a thread has been stuck for so long that the server is unhealthy.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Relaxed)
     }
 
     pub(crate) fn routes(&self) -> Vec<Arc<RouteMetrics>> {

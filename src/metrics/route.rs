@@ -33,15 +33,21 @@ pub(super) struct RouteCounters {
 /// The metrics of one route.
 #[derive(Debug)]
 pub(crate) struct RouteMetrics {
+    /// Number of the route on this server, from 1 on.
+    number: u32,
     pub(super) template: String,
     pub(super) method: String,
     pub(super) shards: Box<[RouteCounters]>,
 }
 
 impl RouteMetrics {
-    pub(super) fn new(template: &str, method: &str, shards: usize) -> Self {
+    pub(super) fn new(number: u32, template: &str, method: &str, shards: usize) -> Self {
         let shards = (0..shards).map(|_| RouteCounters::default()).collect();
-        Self { template: template.to_owned(), method: method.to_owned(), shards }
+        Self { number, template: template.to_owned(), method: method.to_owned(), shards }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     pub(crate) fn template(&self) -> &str {

@@ -162,6 +162,9 @@ fn causes(families: &mut Families, metrics: &Metrics) {
             families.add(metric, &[cause], count as f64);
         }
     }
+    for place in ["shard", "worker", "blocking"] {
+        families.add(&catalog::STUCK, &[place], metrics.stuck_threads.value(place) as f64);
+    }
     for (cause, count) in metrics.bind_errors.all() {
         families.add(&catalog::BIND_ERRORS, &[cause], count as f64);
     }

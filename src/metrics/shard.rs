@@ -6,6 +6,7 @@ use std::sync::atomic::{
 };
 
 use super::{
+    activity::Activity,
     counter::{Counter, LabeledCounter},
     labels::{DispatchKind, HttpVersion, TlsProtocol, TlsVersion},
 };
@@ -82,6 +83,7 @@ impl WsCounters {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct ShardCounters {
+    pub(crate) activity: Activity,
     pub(crate) accepted: Counter,
     pub(crate) closed: Counter,
     /// Connections with a request in progress, without those whose request was answered at once.

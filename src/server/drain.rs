@@ -109,6 +109,7 @@ impl Server {
         }
         self.system.stop(Undelivered::Drain);
         report.system = self.system.join(STOP_TIMEOUT);
+        drop(self.stuck.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -19,6 +19,7 @@ mod operations;
 mod pool;
 mod shard;
 mod start;
+mod stuck;
 mod test_client;
 #[cfg(feature = "tls")]
 mod tls;
@@ -72,6 +73,7 @@ pub struct Server {
     /// The report of the drain, once it is complete.
     drained: Mutex<Option<DrainReport>>,
     broker: Option<Broker>,
+    stuck: Mutex<Option<stuck::Monitor>>,
     #[cfg(feature = "ws")]
     hubs: Vec<Hub>,
     /// The certificates in use, each once.

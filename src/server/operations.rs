@@ -20,10 +20,11 @@ use crate::{
 pub struct Operations {
     /// Metrics in the Prometheus text format.
     pub metrics: Option<String>,
-    /// Liveness check. Returns `200`, or `503` once a shard has failed.
+    /// Liveness check. Returns `200`, or `503` once a shard has failed, or while a thread is
+    /// [stuck](crate::Timeouts::stuck_unhealthy).
     pub health: Option<String>,
-    /// Readiness check. Returns `200` while the server accepts new work, and `503` from the start of a drain
-    /// or once a shard has failed, and while the store of the broker
+    /// Readiness check. Returns `200` while the server accepts new work, and `503` from the start of a drain,
+    /// while the liveness check fails, and while the store of the broker
     /// [fails](crate::replay::ReplayStore::failure).
     pub ready: Option<String>,
     /// Metrics as server-sent events, one JSON object a second. The counters are totals since the start.
@@ -68,25 +69,26 @@ fn scrape(collector: &Collector) -> Response {
 }
 
 fn health(metrics: &Metrics) -> Response {
-    if has_failed(metrics) { shard_failed() } else { plain(StatusCode::OK, "ok\n") }
-}
-
-fn readiness(metrics: &Metrics) -> Response {
-    match (metrics.is_ready(), metrics.impediment()) {
-        (true, _) if has_failed(metrics) => shard_failed(),
-        (true, Some(reason)) => {
-            Response::text(format!("not ready: {reason}\n")).with_status(StatusCode::SERVICE_UNAVAILABLE)
-        }
-        (true, None) => plain(StatusCode::OK, "ready\n"),
-        (false, _) => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    match broken(metrics) {
+        Some(text) => plain(StatusCode::SERVICE_UNAVAILABLE, text),
+        None => plain(StatusCode::OK, "ok\n"),
     }
 }
 
-/// Returns `true` if a shard has failed.
-fn has_failed(metrics: &Metrics) -> bool {
-    metrics.system().is_some_and(|system| !system.failures().is_empty())
+fn readiness(metrics: &Metrics) -> Response {
+    let unavailable = |text: String| Response::text(text).with_status(StatusCode::SERVICE_UNAVAILABLE);
+    match (metrics.is_ready(), broken(metrics), metrics.impediment()) {
+        (true, Some(text), _) => unavailable(text.to_owned()),
+        (true, None, Some(reason)) => unavailable(format!("not ready: {reason}\n")),
+        (true, None, None) => plain(StatusCode::OK, "ready\n"),
+        (false, ..) => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    }
 }
 
-fn shard_failed() -> Response {
-    plain(StatusCode::SERVICE_UNAVAILABLE, "A shard has failed: restart the server.\n")
+/// Returns the reason why the server must be restarted, if there is one.
+fn broken(metrics: &Metrics) -> Option<&'static str> {
+    if metrics.system().is_some_and(|system| !system.failures().is_empty()) {
+        return Some("A shard has failed: restart the server.\n");
+    }
+    metrics.is_stuck().then_some("A thread is stuck: see the log for its route, and restart the server.\n")
 }

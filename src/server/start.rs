@@ -18,6 +18,7 @@ use super::{
     error::StartError,
     fanout,
     pool::PoolStarter,
+    stuck,
 };
 use crate::{
     conn::{Common, Env, Msg},
@@ -80,8 +81,10 @@ impl Builder {
         let hubs = fanout::start_hubs(mem::take(&mut self.hubs), &system, &routes, &metrics)?;
         self.set_up_actors(&system, &routes)?;
         start_listening(&mut bound, &inboxes);
+        let stuck = stuck::Monitor::start(metrics.clone(), &self.timeouts);
         metrics.set_ready(true);
         Ok(Server {
+            stuck: Mutex::new(stuck),
             metrics,
             system,
             inboxes,

@@ -127,7 +127,7 @@ pub(crate) struct Env {
     /// HTTP/1.1 requests may ask for HTTP/2. Always false in a build without it.
     pub(super) h2c_upgrade: bool,
     pub(super) counters: Arc<ShardCounters>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     /// Current route table, as this shard sees it.
     pub(super) view: Arc<TableView>,
     reader: Reader<RouteTable>,

@@ -1,9 +1,6 @@
 //! A reply whose head was sent and whose body is sent frame by frame.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -86,13 +83,15 @@ impl Streaming {
         if let Some(at) = self.outlet.take_last_event() {
             self.body.delivered(at);
         }
-        catch_unwind(AssertUnwindSafe(|| {
+        let counters = env.counters.clone();
+        let route = self.context.telemetry.route_metrics(env).number();
+        let polled = counters.activity.call(route, || {
             let waker = io.take_waker(env);
             let progress = self.poll_frames(env, io, &waker);
             io.waker = Some(waker);
             progress
-        }))
-        .unwrap_or_else(|payload| {
+        });
+        polled.unwrap_or_else(|payload| {
             env.counters.panics.add("body");
             let route = self.context.telemetry.route_metrics(env).template();
             run::report_panic("response body panicked, closing the connection", route, &*payload);

@@ -1,8 +1,6 @@
 //! Sends reply bodies and WebSocket data of streams in the order of their priorities, while the windows and
 //! the outbox have room.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -184,7 +182,8 @@ fn contained_end(
     telemetry: &Telemetry,
     poll: impl FnOnce(&mut Env) -> Option<Part>,
 ) -> Option<Part> {
-    catch_unwind(AssertUnwindSafe(|| poll(env))).unwrap_or_else(|payload| {
+    let (counters, route) = (env.counters.clone(), telemetry.route_metrics(env).number());
+    counters.activity.call(route, || poll(env)).unwrap_or_else(|payload| {
         env.counters.panics.add("body");
         let route = telemetry.route_metrics(env).template();
         run::report_panic("response body panicked, resetting the stream", route, &*payload);

@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -21,6 +20,7 @@ use crate::{
         env::Env,
         message::{LocalReply, Outcome},
     },
+    metrics::ShardCounters,
     net::ConnId,
     request::Request,
     response::Response,
@@ -41,7 +41,7 @@ pub(super) fn start(
 ) -> Started {
     let mut call = Call::new(chain, &request, instead.as_ref());
     let began = env.read_clock();
-    let called = catch_unwind(AssertUnwindSafe(|| match chain.call(request, instead) {
+    let call_once = || match chain.call(request, instead) {
         HandlerOutput::Ready(response) => Ok(response),
         // No wake-up is lost: the task is polled at once, with a waker of its own.
         HandlerOutput::Future(mut future) => {
@@ -50,7 +50,8 @@ pub(super) fn start(
                 Poll::Pending => Err(future),
             }
         }
-    }));
+    };
+    let called = env.counters.activity.call(chain.site.route().number(), call_once);
     let took = env.read_clock().saturating_duration_since(began);
     watchdog::check(env.timeouts.inline_stall, env.shard, chain.site.route(), took);
     match called {
@@ -72,8 +73,9 @@ fn spawn(
     future: ResponseFuture,
 ) -> TaskHandle {
     let replies = env.replies.clone();
+    let counters = env.counters.clone();
     env.local.spawn(async move {
-        let outcome = WaitingHandler { future, watchdog, call }.await;
+        let outcome = WaitingHandler { future, watchdog, call, counters }.await;
         replies.borrow_mut().push(LocalReply { id, seq, outcome });
     })
 }
@@ -83,6 +85,7 @@ struct WaitingHandler {
     future: ResponseFuture,
     watchdog: Watchdog,
     call: Call,
+    counters: Arc<ShardCounters>,
 }
 
 impl Future for WaitingHandler {
@@ -90,7 +93,8 @@ impl Future for WaitingHandler {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let began = Instant::now();
-        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
+        let Self { future, watchdog, counters, .. } = &mut *self;
+        let polled = counters.activity.call(watchdog.route_number(), || future.as_mut().poll(cx));
         self.watchdog.check_since(began);
         match polled {
             Ok(polled) => polled.map(Outcome::from),

@@ -2,11 +2,12 @@
 
 use std::{
     any::Any,
+    cell::OnceCell,
     future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    panic::resume_unwind,
+    pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use http::Version;
@@ -27,6 +28,7 @@ use crate::{
         exchange::answers::{busy, unavailable},
         message::{Msg, Outcome},
     },
+    metrics::{Metrics, Worker, WorkerLane},
     net::ConnId,
     request::Request,
     response::Response,
@@ -62,6 +64,7 @@ pub(super) fn start(
         request,
         chain: chain.clone(),
         instead,
+        metrics: env.metrics.clone(),
         reply: ReplyTo { sender: Some(sender.clone()), id, seq },
     });
     match submit(pool, job) {
@@ -127,6 +130,7 @@ struct HttpJob {
     instead: Option<Response>,
     reply: ReplyTo,
     window_bytes: usize,
+    metrics: Arc<Metrics>,
 }
 
 impl HttpJob {
@@ -145,8 +149,9 @@ impl HttpJob {
 
 impl Job for HttpJob {
     fn run(self: Box<Self>) -> JobFuture {
-        Box::pin(async move {
-            let Self { request, chain, instead, mut reply, window_bytes } = *self;
+        let (metrics, route) = (self.metrics.clone(), self.chain.site.route().number());
+        let future = Box::pin(async move {
+            let Self { request, chain, instead, mut reply, window_bytes, .. } = *self;
             let mut call = Call::new(&chain, &request, instead.as_ref());
             let ran = CatchPanic(pin!(run_chain(&chain, request, instead))).await;
             let mut outcome = ran.unwrap_or_else(|payload| call.panicked(&*payload).into());
@@ -155,7 +160,8 @@ impl Job for HttpJob {
             if let Some((sender, body)) = stream {
                 forward(sender, body).await;
             }
-        })
+        });
+        Box::pin(Watched { future, metrics, route })
     }
 
     fn refuse(self: Box<Self>, why: Refusal) {
@@ -165,20 +171,53 @@ impl Job for HttpJob {
 
 impl BlockingJob for HttpJob {
     fn run(self: Box<Self>) {
-        let Self { request, chain, instead, mut reply, window_bytes } = *self;
+        let Self { request, chain, instead, mut reply, window_bytes, metrics } = *self;
+        let worker = this_worker(&metrics, WorkerLane::Blocking);
+        worker.activity.begin();
         let mut call = Call::new(&chain, &request, instead.as_ref());
         // Middleware around a sync handler is async. On this lane it blocks the thread while it waits.
-        let ran = catch_unwind(AssertUnwindSafe(|| pollster::block_on(run_chain(&chain, request, instead))));
+        let run = || pollster::block_on(run_chain(&chain, request, instead));
+        let ran = worker.activity.call(chain.site.route().number(), run);
         let mut outcome = ran.unwrap_or_else(|payload| call.panicked(&*payload).into());
         let stream = take_stream(&mut outcome, window_bytes);
         reply.send_blocking(outcome);
         if let Some((sender, body)) = stream {
             pollster::block_on(forward(sender, body));
         }
+        worker.activity.end();
     }
 
     fn refuse(self: Box<Self>, why: Refusal) {
         self.refused(why);
+    }
+}
+
+/// Returns the worker that this thread is.
+fn this_worker(metrics: &Metrics, lane: WorkerLane) -> Arc<Worker> {
+    thread_local! {
+        static WORKER: OnceCell<Arc<Worker>> = const { OnceCell::new() };
+    }
+    WORKER.with(|worker| worker.get_or_init(|| metrics.add_worker(lane)).clone())
+}
+
+/// Future of a job. While it is polled its worker is seen to work for the route.
+struct Watched {
+    future: JobFuture,
+    metrics: Arc<Metrics>,
+    /// Number of the route.
+    route: u32,
+}
+
+impl Future for Watched {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let worker = this_worker(&self.metrics, WorkerLane::Async);
+        worker.activity.begin();
+        let route = self.route;
+        let polled = worker.activity.call(route, || self.future.as_mut().poll(cx));
+        worker.activity.end();
+        polled.unwrap_or_else(|payload| resume_unwind(payload))
     }
 }
 

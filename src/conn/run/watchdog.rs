@@ -25,6 +25,11 @@ impl Watchdog {
         check(self.limit, self.shard, &self.route_metrics, began.elapsed());
     }
 
+    /// Returns the number of the route.
+    pub(in crate::conn) fn route_number(&self) -> u32 {
+        self.route_metrics.number()
+    }
+
     /// Returns the path template of the route.
     #[cfg(feature = "ws")]
     pub(in crate::conn) fn route(&self) -> &str {

@@ -473,7 +473,8 @@ impl Endpoint {
         let Some(handler) = &mut self.handler else { return };
         let began = Instant::now();
         let mut cx = Context::from_waker(&self.handler_waker);
-        let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(&mut cx)));
+        let route = self.watchdog.route_number();
+        let polled = env.counters.activity.call(route, || handler.as_mut().poll(&mut cx));
         self.watchdog.check_since(began);
         match polled {
             Ok(Poll::Pending) => {}

@@ -183,6 +183,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         self.take_local_replies();
         self.visit_woken();
+        self.connections.end_work();
         self.engine.turn(&mut self.connections, wait)?;
         self.local.set_backlog(self.engine.starved_for());
         self.woken.update_arrivals(self.connections.arrivals(), self.local.now());
