@@ -21,13 +21,14 @@ use crate::{
     request::Peer,
 };
 
-/// The reason for which a connection can be closed to make room for others. The first ones are closed first.
+/// Reason why a connection may be closed to make room for others. The smallest is closed first: all idle
+/// connections before all silent ones, and the one that has waited longest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Spare {
-    /// It has waited for its next request since then.
+    /// The connection has waited for its next request since this time.
     Idle(Instant),
-    /// It was opened then and has had no request. It needs some time for that: a new connection must not be
-    /// closed in the place of an old one.
+    /// The connection was opened at this time and has sent no complete request head. It gets some time for
+    /// that: a new connection must not be closed in the place of an old one.
     Silent(Instant),
 }
 
@@ -85,7 +86,8 @@ impl Conn {
         Self { io, protocol, tls }
     }
 
-    /// Calls the protocol, then updates the connection's ending, timers and counters.
+    /// Calls the protocol. Then switches to the next protocol if HTTP/1.1 asked for it, encrypts under TLS,
+    /// and updates the connection's ending, timers and count as active.
     pub(super) fn with_protocol(
         &mut self,
         env: &mut Env,
@@ -97,8 +99,8 @@ impl Conn {
         self.after_event(env);
     }
 
-    /// Calls the TLS layer, then updates the connection's ending, timers and counters. Does nothing without
-    /// TLS.
+    /// Calls the TLS layer, then does the same as [`with_protocol`](Self::with_protocol). Without TLS it
+    /// calls nothing and updates nothing.
     pub(super) fn with_tls(
         &mut self,
         env: &mut Env,
@@ -111,7 +113,8 @@ impl Conn {
         self.after_event(env);
     }
 
-    /// Returns why the connection can be closed to make room for others, or `None` if it cannot.
+    /// Returns why the connection can be closed to make room for others, or `None` if it cannot: it is
+    /// active, is already ending, or has begun another request.
     pub(crate) fn spare(&self) -> Option<Spare> {
         let io = &self.io;
         match io.ending {
@@ -122,12 +125,14 @@ impl Conn {
         }
     }
 
-    /// Returns `true` if the protocol can be called: without TLS always, with TLS once the handshake is done.
+    /// Returns `true` if the protocol can be called: without TLS always, with TLS from the end of the
+    /// handshake until the session fails.
     pub(super) fn is_open(&self) -> bool {
         self.tls.as_ref().is_none_or(|tls| tls.is_open())
     }
 
-    /// Prepares a call.
+    /// Prepares a call of the protocol or of the TLS layer: updates the numbers of unsent bytes, and under
+    /// TLS gives the outbox a buffer.
     #[inline]
     fn begin(&mut self, env: &mut Env) {
         let queued = self.outbox().len();
@@ -137,7 +142,7 @@ impl Conn {
         }
     }
 
-    /// Handles progress in sending: the kernel took bytes.
+    /// Subtracts bytes that the kernel has taken from the number of unsent bytes.
     pub(super) fn note_sent(&mut self, bytes: usize) {
         self.io.unsent_bytes = self.io.unsent_bytes.saturating_sub(bytes);
     }
@@ -152,7 +157,8 @@ impl Conn {
         env.deadlines.schedule(self.io.id, &mut self.io.timers);
     }
 
-    /// Encrypts what the protocol has written, and starts the timer of sending.
+    /// Encrypts what the protocol has written, if there is TLS. Starts the write timer if bytes wait for the
+    /// kernel, or the wait for the peer's FIN if the connection finishes and none do.
     #[inline]
     fn seal(&mut self, env: &mut Env) {
         if let Some(tls) = &mut self.tls {
@@ -172,7 +178,8 @@ impl Conn {
         }
     }
 
-    /// Sends the events in the outlets of the connection's streams.
+    /// Writes the events in the outlets of the connection's streams to its outbox. Does nothing if the
+    /// connection ends or its TLS session is not open.
     pub(super) fn deliver(&mut self, env: &mut Env) {
         if self.io.ending != Ending::Open || !self.is_open() {
             return;
@@ -192,7 +199,8 @@ impl Conn {
     }
 }
 
-/// Returns the address of a socket's peer.
+/// Returns the address of a socket's peer: `Local` if it has no IP address, `Unknown` if the kernel reports
+/// an error.
 fn peer_of(socket: impl AsFd) -> Peer {
     match sys::getpeername(socket) {
         Ok(Some(address)) => SocketAddr::try_from(address).map_or(Peer::Local, Peer::Address),

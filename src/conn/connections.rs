@@ -1,4 +1,5 @@
-//! All connections of one shard: opens them and passes on the events of the engine and of the shard.
+//! Opens the connections of one shard and passes the events of the engine and of the shard to them. The
+//! engine holds them.
 
 use std::{
     os::fd::OwnedFd,
@@ -22,13 +23,13 @@ use crate::net::{Accepted, Closed, ConnId, Ending, EventHandler};
 /// Time that a new connection has for its first request before it may be closed to make room for others.
 const SILENT_TIME: Duration = Duration::from_secs(10);
 
-/// The same while the shard accepts no other connection.
+/// [`SILENT_TIME`] while the shard has as many connections as it may.
 const SILENT_TIME_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// Opens the connections of one shard and passes events to them.
 pub(crate) struct Connections {
     pub(crate) env: Env,
-    /// Events from peers and from the pool so far: connections, bytes, FINs, replies.
+    /// Number of events from peers and from the pool so far: connections, received bytes, FINs, replies.
     arrivals: u64,
 }
 
@@ -73,12 +74,13 @@ impl Connections {
         conn.filled(label);
     }
 
-    /// Sends the events in the outlets of a connection's streams, unless that was done before.
+    /// Writes the events in the outlets of a connection's streams to its outbox, if any are left there.
     pub(crate) fn deliver(&mut self, conn: &mut Conn) {
         conn.deliver(&mut self.env);
     }
 
-    /// Returns the time of the next timer or of the next check of the other shards.
+    /// Returns the time, on the system's clock, at which the shard must run next: for the earliest deadline
+    /// of its connections, or to look at the other shards again. `None` if neither is needed.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let balance = &self.env.balance;
         let awaits_others = balance.is_full() || (self.env.is_draining() && balance.expects_handover());
@@ -92,7 +94,8 @@ impl Connections {
         self.env.balance.expects_handover()
     }
 
-    /// Returns how many idle connections should be closed to make room.
+    /// Returns how many idle or silent connections should be closed to make room. Once this was 0, the shards
+    /// are not compared again until a connection is opened.
     pub(crate) fn excess(&mut self) -> usize {
         if !self.env.may_have_excess {
             return 0;
@@ -102,7 +105,8 @@ impl Connections {
         excess
     }
 
-    /// Returns the time since which a connection must have been [silent](Spare::Silent) to be closed.
+    /// Returns the latest opening time of a [silent](Spare::Silent) connection that may be closed; `None` if
+    /// none may.
     pub(crate) fn silent_before(&self) -> Option<Instant> {
         let time = if self.env.balance.has_room() { SILENT_TIME } else { SILENT_TIME_WHEN_FULL };
         self.env.now.checked_sub(time)
@@ -122,7 +126,7 @@ impl Connections {
         });
     }
 
-    /// Returns `true` if a connection's deadline has passed.
+    /// Returns `true` if [`next_due`](Self::next_due) has a connection to return.
     pub(crate) fn has_due(&self) -> bool {
         self.env.deadlines.has_due(self.env.now)
     }
@@ -132,18 +136,19 @@ impl Connections {
         self.env.deadlines.put_back(id, self.env.now);
     }
 
-    /// Returns `true` if a timer of the connection has expired. The peer is judged by
-    /// [`check_timers`](Self::check_timers), once everything that it has sent was read.
+    /// Returns `true` if a timer of the connection has expired. Has no effect: the caller first reads
+    /// everything that the peer has sent, then calls [`check_timers`](Self::check_timers).
     pub(crate) fn has_expired(&self, conn: &Conn) -> bool {
         conn.io.timers.has_expired(self.env.now)
     }
 
-    /// Returns the next connection whose deadline has passed. It may be gone.
+    /// Removes and returns the next connection whose timers are to be checked. The connection may be gone,
+    /// and its timers may have been cleared or postponed.
     pub(crate) fn next_due(&mut self) -> Option<ConnId> {
         self.env.deadlines.pop(self.env.now)
     }
 
-    /// Handles a connection's expired timer, if it has one.
+    /// Handles one expired timer of a connection, if it has one, and schedules the next check of its timers.
     pub(crate) fn check_timers(&mut self, conn: &mut Conn) {
         match conn.io.timers.expired(self.env.now) {
             Some(Timer::Handshake) => conn.with_tls(&mut self.env, TlsLayer::timed_out),
@@ -166,17 +171,19 @@ impl Connections {
         self.env.handshakes.has_waiting()
     }
 
-    /// Returns the next connection whose TLS handshake has time in this turn. It may be gone.
+    /// Removes and returns the next connection whose TLS handshake may start in this turn; `None` if none
+    /// waits or the turn's time for handshakes is used up. The connection may be gone.
     pub(crate) fn next_handshake(&mut self) -> Option<ConnId> {
         self.env.handshakes.next()
     }
 
-    /// Returns the next connection whose TLS handshake makes room for another. It may be gone.
+    /// Removes and returns the next connection whose TLS handshake is to be dropped to make room for another.
+    /// The connection may be gone.
     pub(crate) fn next_dropped_handshake(&mut self) -> Option<ConnId> {
         self.env.handshakes.next_dropped()
     }
 
-    /// Ends a TLS handshake that makes room for another.
+    /// Resets a connection whose TLS handshake makes room for another.
     pub(crate) fn drop_handshake(&mut self, conn: &mut Conn) {
         conn.with_tls(&mut self.env, TlsLayer::dropped);
     }
@@ -186,12 +193,13 @@ impl Connections {
         conn.with_tls(&mut self.env, TlsLayer::start_handshake);
     }
 
-    /// Starts to drain: from here on connections end with their last reply.
+    /// Marks the shard as draining: each connection ends with its last reply when [`drain`](Self::drain) or
+    /// another event reaches it.
     pub(crate) fn start_drain(&mut self) {
         self.env.begin_drain();
     }
 
-    /// Tells a connection that the server drains.
+    /// Lets a connection act on the drain, and shortens its write timer if that runs.
     pub(crate) fn drain(&mut self, conn: &mut Conn) {
         if conn.io.timers.is_running(Timer::Write) {
             conn.io.timers.hasten(Timer::Write, self.env.write_deadline());
@@ -199,7 +207,8 @@ impl Connections {
         conn.with_protocol(&mut self.env, CurrentProtocol::advance);
     }
 
-    /// Resets a connection because the grace period is over.
+    /// Resets a connection because the grace period is over. Counts it by what it was doing, unless the reset
+    /// loses nothing.
     pub(crate) fn cut(&mut self, conn: &mut Conn) {
         if conn.io.ending == Ending::Finish && !conn.io.unsent {
             // All replies were sent; only the peer's FIN is missing.
@@ -219,7 +228,7 @@ impl Connections {
         conn.io.ending = Ending::Abort;
     }
 
-    /// Returns the counts of the drain so far.
+    /// Returns the counts of the drain so far; zeros before it.
     pub(crate) fn drain_counts(&self) -> DrainCounts {
         self.env.drain.clone().unwrap_or_default()
     }

@@ -27,7 +27,8 @@ pub(super) enum CurrentProtocol {
 }
 
 impl CurrentProtocol {
-    /// Returns the protocol that a connection starts with. `is_proxied`: a PROXY preamble comes first.
+    /// Returns the protocol that a connection starts with. `is_proxied`: HTTP/1.1 reads a PROXY preamble
+    /// first, also where HTTP/2 follows.
     pub(super) fn first(is_proxied: bool, env: &Env, io: &mut Io) -> Self {
         #[cfg(feature = "http2")]
         if io.is_http2_only && !is_proxied {
@@ -41,7 +42,7 @@ impl CurrentProtocol {
         Self::H1(H1::new(is_proxied, now))
     }
 
-    /// Returns the protocol that a TLS handshake negotiated.
+    /// Returns the protocol that a TLS handshake negotiated: HTTP/2, or else HTTP/1.1.
     pub(super) fn negotiated(protocol: TlsProtocol, env: &Env, io: &mut Io) -> Self {
         match protocol {
             #[cfg(feature = "http2")]
@@ -88,7 +89,7 @@ impl CurrentProtocol {
     }
 
     /// Switches to the next protocol if HTTP/1.1 has asked for it. The next protocol gets the bytes that were
-    /// received and not parsed.
+    /// received and not parsed, and the peer's FIN if it has come.
     #[cfg_attr(
         not(any(feature = "http2", feature = "ws")),
         expect(irrefutable_let_patterns, reason = "there is no other protocol")

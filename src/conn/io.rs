@@ -16,7 +16,7 @@ use crate::{
     spread::spread,
 };
 
-/// Cause of the end of a connection that was idle while the server drained.
+/// Cause of the end of a connection that the drain ended while no request was in progress.
 pub(super) const DRAINED: &str = "drained";
 
 /// Cause of the end of a connection that makes room for others.
@@ -31,18 +31,20 @@ pub(crate) struct Io {
     pub(super) id: ConnId,
     /// Bytes that the protocol has written: for the engine to send, or for TLS to encrypt.
     pub(super) outbox: Outbox,
-    /// Under TLS: bytes taken out of the outbox that were not sent yet when the protocol was called.
+    /// Under TLS: bytes that had left the outbox and that the engine had not taken, when the protocol was
+    /// called.
     pub(super) sealed_bytes: usize,
-    /// Bytes that the engine has taken and the kernel has not, when the protocol was called.
+    /// Bytes that the engine had taken and the kernel had not, when the protocol was called.
     pub(super) in_flight_bytes: usize,
-    /// Bytes for the engine, and those that it has taken and the kernel has not, after the last call.
+    /// Bytes that the kernel has still to take, after the last call: those that wait for the engine, and
+    /// those that the engine has taken.
     pub(super) unsent_bytes: usize,
     /// The connection uses TLS.
     pub(super) secure: bool,
     /// The peer must speak HTTP/2 from the first byte.
     pub(super) is_http2_only: bool,
     pub(super) ending: Ending,
-    /// Cause of the end, as a metric label.
+    /// Cause of the end, as a metric label. Meaningless while `ending` is `Open`.
     pub(super) cause: &'static str,
     pub(super) wants_read: bool,
     /// Bytes were written that the kernel has not all taken yet.
@@ -53,17 +55,18 @@ pub(crate) struct Io {
     pub(super) has_requested: bool,
     pub(super) timers: Timers,
     pub(super) peer: Peer,
-    /// Cached by [`waker`](Self::waker).
+    /// Waker that wakes this connection, once [`waker`](Self::waker) was called.
     pub(super) waker: Option<Waker>,
-    /// Since the protocol rested, nothing but events of outlets has happened to the connection.
+    /// The protocol has [rested](super::protocol::Protocol::rests), and since then only events of outlets
+    /// came.
     pub(super) rests: bool,
     pub(super) opened: Instant,
-    /// Present once bytes of the ending connection were discarded.
+    /// Discarded bytes of the ending connection; `None` before any were discarded.
     pub(super) linger: Option<Box<Linger>>,
 }
 
 impl Io {
-    /// Returns how many bytes wait to be sent.
+    /// Returns how many bytes, plain or encrypted, the engine has not taken yet.
     pub(super) fn queued(&self) -> usize {
         self.outbox.len() + self.sealed_bytes
     }
@@ -74,7 +77,7 @@ impl Io {
         self.queued() + self.in_flight_bytes
     }
 
-    /// Ends the connection. Of several causes the first one counts.
+    /// Ends the connection, or changes how it ends. The cause of the first call is kept.
     pub(super) fn end(&mut self, ending: Ending, cause: &'static str) {
         if self.ending == Ending::Open {
             self.cause = cause;
@@ -82,7 +85,8 @@ impl Io {
         self.ending = ending;
     }
 
-    /// Starts the keep-alive timer of a connection that has been idle since `since`.
+    /// Starts the keep-alive timer of a connection that has been idle since `since`. While the server drains
+    /// its limit is `drain_idle`.
     pub(super) fn start_idle(&mut self, env: &Env, since: Instant) {
         // A draining server waits only for requests that are already on their way.
         let draining = env.is_draining().then_some(env.timeouts.drain_idle);
@@ -94,8 +98,8 @@ impl Io {
         if self.cause == DRAINED { env.timeouts.linger.min(DRAINED_LINGER) } else { env.timeouts.linger }
     }
 
-    /// Starts the timer of sending if `has_unsent`, which means that bytes are ready for the kernel. Starts
-    /// the wait for the peer's FIN if the connection is finishing and everything was sent.
+    /// Starts the write timer if `has_unsent`: bytes wait for the kernel. If the connection is finishing and
+    /// all bytes were sent, it starts the wait for the peer's FIN instead.
     pub(super) fn time_writing(&mut self, env: &Env, has_unsent: bool) {
         if has_unsent {
             self.unsent = true;
@@ -107,7 +111,8 @@ impl Io {
         }
     }
 
-    /// Counts bytes that were discarded. Returns `true` if `discard_bytes` does not limit them.
+    /// Counts bytes of the ending connection that were discarded, and moves the end of the wait for the
+    /// peer's FIN. Returns `true` if the connection may discard more than `discard_bytes`.
     pub(super) fn discarded(&mut self, env: &mut Env, bytes: usize) -> bool {
         let linger = self.linger.get_or_insert_with(|| Box::new(Linger::new(env.now)));
         linger.count(env, bytes);
@@ -119,15 +124,15 @@ impl Io {
         linger.has_place()
     }
 
-    /// Returns the connection's place among those that may discard more.
+    /// Frees the connection's place among those that may discard more than `discard_bytes`, if it has one.
     pub(super) fn stop_lingering(&mut self, env: &mut Env) {
         if let Some(linger) = self.linger.take() {
             linger.end(env);
         }
     }
 
-    /// Returns `true` if the connection has reached its maximum age. The ages of connections are spread over
-    /// a tenth of the maximum, so that they do not all end at once.
+    /// Returns `true` if the connection has reached its maximum age; never without a maximum. The ages of
+    /// connections are spread over a tenth of it, so that they do not all end at once.
     pub(super) fn is_old(&self, env: &Env) -> bool {
         let Some(age) = env.timeouts.age else { return false };
         env.now.saturating_duration_since(self.opened) >= age - age / 10 * spread(self.id.slot, 256) / 256
@@ -138,8 +143,8 @@ impl Io {
         self.waker.get_or_insert_with(|| env.local.waker(self.id.token())).clone()
     }
 
-    /// Lends the cached waker for one call, which saves the reference count. The caller puts it back into
-    /// [`waker`](Self::waker); otherwise the next call makes a new one.
+    /// Removes and returns the cached waker, or a new one, which saves counting a reference. The caller puts
+    /// it back into the field [`waker`](Self::waker); otherwise the next call makes a new one.
     pub(super) fn take_waker(&mut self, env: &Env) -> Waker {
         self.waker.take().unwrap_or_else(|| env.local.waker(self.id.token()))
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::{env::Env, exchange::body_rate::BodyRate};
 
-/// Bytes that were discarded on one connection.
+/// Number and rate of the bytes that were discarded on one connection.
 pub(super) struct Linger {
     since: Instant,
     rate: BodyRate,
@@ -22,7 +22,8 @@ impl Linger {
         Self { since: now, rate: BodyRate::new(now), bytes: 0, has_place: false }
     }
 
-    /// Returns the time at which the wait for the peer ends: it was silent or too slow, or has had its time.
+    /// Returns the time at which the wait for the peer's FIN ends: when it was silent for `linger`, was
+    /// slower than `body_rate`, or has had `linger_max` in all (`linger` while the server drains).
     pub(super) fn deadline(&self, env: &Env) -> Option<Instant> {
         let timeouts = &env.timeouts;
         let most = if env.is_draining() { timeouts.linger } else { timeouts.linger_max };
@@ -31,7 +32,8 @@ impl Linger {
         silent.into_iter().chain(over).chain(self.rate.deadline(env)).min()
     }
 
-    /// Counts bytes that were discarded, and takes a place if they are many and one is free.
+    /// Counts bytes that were discarded. Once they reach `discard_bytes`, takes one of the
+    /// `lingering_connections` places if one is free.
     pub(super) fn count(&mut self, env: &mut Env, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.rate.received(bytes, env.now);
@@ -49,7 +51,7 @@ impl Linger {
         self.has_place
     }
 
-    /// Returns the connection's place among those that may discard more.
+    /// Frees the connection's place among those that may discard more than `discard_bytes`, if it has one.
     pub(super) fn end(&self, env: &mut Env) {
         env.lingering -= usize::from(self.has_place);
     }

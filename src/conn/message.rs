@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, os::fd::OwnedFd, sync::mpsc};
 
 use crate::{net::ConnId, response::Response};
 
-/// Message from another thread to a shard.
+/// Message to a shard, usually from another thread.
 pub(crate) enum Msg {
     /// Accept connections from these sockets.
     Listen(Vec<socket2::Socket>),
@@ -21,17 +21,17 @@ pub(crate) enum Msg {
     Panic,
 }
 
-/// Reply of a handler that ran as a task of the connection's own shard.
+/// Reply to request number `seq`, by an inline handler that ran as a task of the connection's shard.
 pub(super) struct LocalReply {
     pub(super) id: ConnId,
     pub(super) seq: u32,
     pub(super) outcome: Outcome,
 }
 
-/// Response to one request, by its handler or by the server in its place.
+/// Response to one request, by its handler or by the server in the handler's place.
 pub(crate) struct Outcome {
     pub(crate) response: Response,
-    /// Reason why the server answered in the handler's place.
+    /// Reason why the server answered in the handler's place, for the end hooks; `None` if it did not.
     pub(crate) error: Option<&'static str>,
 }
 
@@ -45,8 +45,10 @@ impl From<Response> for Outcome {
 /// Connections of a draining shard, counted by how they ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DrainCounts {
-    /// Connections that ended after their last reply.
+    /// Connections that ended without being cut: after their last reply, or for a fault or the disappearance
+    /// of the peer.
     pub(crate) drained: u64,
-    /// Connections that were reset because the grace period ran out, by what they were doing.
+    /// Connections that were reset although something was lost, by what they were doing when the grace period
+    /// ran out; `peer_stalled` if the peer took no bytes in time.
     pub(crate) cut: BTreeMap<&'static str, u64>,
 }

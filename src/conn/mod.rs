@@ -1,5 +1,5 @@
-//! Connections: turns received bytes into requests, and replies into bytes to send. It must not know sockets,
-//! or which engine drives it.
+//! Connections: makes requests of received bytes, and bytes to send of replies. It reads and writes no
+//! sockets and must not know which engine drives it.
 //!
 //! One shard owns a connection for its whole life. The parts, from the outside in:
 //!

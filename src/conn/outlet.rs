@@ -27,7 +27,7 @@ pub(crate) const ONLY_STREAM: u32 = 0;
 
 /// Outlet of one stream. `T` is what the stream sends for an event.
 pub(super) enum StreamOutlet<T: 'static> {
-    /// The source may connect an outlet.
+    /// No outlet is connected yet; the source may connect one.
     Unconnected,
     Connected(ConnectedOutlet<T>),
     /// The source never connects one.
@@ -38,13 +38,14 @@ pub(super) struct ConnectedOutlet<T: 'static> {
     outlet: Outlet,
     /// Returns what to send for an event.
     read: fn(&OutletEvent) -> Option<&T>,
-    /// Time of the last event that the source has not been told of.
+    /// Time of the last event taken, while the source has not been told of it.
     last_event: Option<Instant>,
 }
 
 impl<T> StreamOutlet<T> {
-    /// Opens the outlet, or has the source connect one. Called directly after a poll in which the source had
-    /// nothing more. `label` names the stream on its connection.
+    /// Opens the outlet. If there is none yet, has the source connect one, unless the server drains. Called
+    /// directly after a poll in which the source had nothing more. `label` names the stream on its
+    /// connection.
     pub(super) fn open(
         &mut self,
         env: &Env,
@@ -68,7 +69,8 @@ impl<T> StreamOutlet<T> {
         }
     }
 
-    /// Takes the event in the outlet, and returns the result of `write` for it.
+    /// Removes the event in the outlet and returns the result of `write` for it; `None` if there is no event,
+    /// or none that this stream sends.
     pub(super) fn take<R>(&mut self, now: Instant, write: impl FnOnce(&T) -> R) -> Option<R> {
         let Self::Connected(connected) = self else { return None };
         let event = connected.outlet.take()?;
@@ -83,7 +85,8 @@ impl<T> StreamOutlet<T> {
         }
     }
 
-    /// Returns the time of the last event since the last call. The source is told of it before it is polled.
+    /// Returns and clears the time of the last event taken since the last call. The caller tells the source
+    /// of it before it polls the source.
     pub(super) fn take_last_event(&mut self) -> Option<Instant> {
         match self {
             Self::Connected(connected) => connected.last_event.take(),

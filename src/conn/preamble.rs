@@ -3,9 +3,9 @@
 use super::{env::Env, io::Io};
 use crate::{net::Ending, proto::proxy, request::Peer};
 
-/// Result of parsing the first bytes of a connection.
+/// Result of parsing the first bytes of a connection as a PROXY preamble.
 pub(super) enum Preamble {
-    /// The preamble is incomplete.
+    /// The bytes are the start of a preamble. Nothing was consumed.
     Partial,
     /// The preamble is complete and has this length.
     Done(usize),
@@ -13,7 +13,8 @@ pub(super) enum Preamble {
     Refused,
 }
 
-/// Parses the first bytes of a connection and stores the client's address.
+/// Parses the first bytes of a connection as a PROXY preamble and sets the peer to the client that it names.
+/// If they are no preamble, counts a protocol error and sets the connection to be reset.
 pub(super) fn parse(env: &Env, io: &mut Io, bytes: &[u8]) -> Preamble {
     match proxy::parse(bytes) {
         Ok(None) => Preamble::Partial,

@@ -2,8 +2,8 @@
 
 use super::{env::Env, io::Io, message::Outcome, timers::Timer};
 
-/// State machine of a protocol on one connection. It is called with bytes, replies and timers, and writes to
-/// the outbox.
+/// State machine of a protocol on one connection. It gets bytes, replies and timers, and writes to the
+/// outbox. Under TLS it is called only while the session is open.
 pub(super) trait Protocol {
     /// Handles received bytes.
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]);
@@ -18,7 +18,8 @@ pub(super) trait Protocol {
     /// starts to drain.
     fn advance(&mut self, env: &mut Env, io: &mut Io);
 
-    /// Handles progress in sending: the kernel took bytes.
+    /// Handles progress in sending: the kernel took bytes. Not called if [`rests`](Self::rests) has returned
+    /// `true` for that.
     fn sent(&mut self, env: &mut Env, io: &mut Io);
 
     /// Called when everything queued was sent. Returns `true` if the connection rests: it has nothing to do
@@ -29,8 +30,8 @@ pub(super) trait Protocol {
     /// Notes that the [outlet](super::outlet) of the stream with this label was filled.
     fn filled(&mut self, _label: u32) {}
 
-    /// Sends the events in the [outlets](super::outlet) of the streams. Returns `true` if nothing but that
-    /// has happened.
+    /// Writes the events in the [outlets](super::outlet) of the streams to the outbox. Returns `true` if
+    /// nothing else has happened, so that [`after_event`](Self::after_event) need not be called.
     fn deliver(&mut self, env: &mut Env, io: &mut Io) -> bool;
 
     /// Handles a timer of the protocol that has expired.
@@ -39,8 +40,8 @@ pub(super) trait Protocol {
     /// Announces to the peer that the idle connection closes, if the protocol has a message for that.
     fn announce_close(&mut self, _env: &mut Env, _io: &mut Io) {}
 
-    /// Decides whether the connection ends, whether it reads on, and which timers run. Called after each of
-    /// the other calls.
+    /// Decides whether the connection ends, whether it reads on, and which timers run. Called after each
+    /// other call that changes the protocol, except when `rests` or `deliver` returned `true`.
     fn after_event(&mut self, env: &mut Env, io: &mut Io);
 
     /// Returns `true` if the outbox was too full for all that the protocol has to write.
@@ -51,9 +52,11 @@ pub(super) trait Protocol {
     /// Returns `true` if a request is in progress.
     fn is_active(&self) -> bool;
 
-    /// Returns a label for what the connection is doing, for the report of a drain.
+    /// Returns a label for what the connection is doing, for the report of a drain: `idle` if a reset loses
+    /// nothing.
     fn activity(&self, io: &Io) -> &'static str;
 
-    /// Handles the end of the connection: cancels everything that still runs for it.
+    /// Handles the end of the connection: cancels everything that still runs for it. The socket is closed
+    /// already.
     fn closed(&mut self, env: &mut Env, io: &mut Io);
 }

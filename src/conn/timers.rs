@@ -78,18 +78,19 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Starts or restarts a timer. `None` clears it: the time limit is switched off.
+    /// Starts or restarts a timer that expires `after` from `now`. `None` clears it: there is no time limit.
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Option<Duration>) {
         self.set_at(timer, after.and_then(|after| now.checked_add(after)));
     }
 
-    /// Starts the timer of a connection that has been idle since `since`.
+    /// Starts or restarts the idle timer of a connection that has been idle since `since`. `None` leaves it
+    /// without time limit.
     pub(super) fn set_idle(&mut self, since: Instant, after: Option<Duration>) {
         self.set(Timer::Idle, since, after);
         self.idle_since = Some(since);
     }
 
-    /// Returns the time since which the connection has been idle.
+    /// Returns the time since which the connection has been idle; `None` if it is not.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.idle_since
     }
@@ -112,13 +113,13 @@ impl Timers {
         self.at[timer as usize].is_some()
     }
 
-    /// Sets the time at which a timer expires.
+    /// Starts or restarts a timer that expires at this time. `None` clears it.
     pub(super) fn set_at(&mut self, timer: Timer, at: Option<Instant>) {
         self.at[timer as usize] = at;
         self.needs_schedule |= at.is_some() && self.checked_at.is_none_or(|checked_at| at < Some(checked_at));
     }
 
-    /// Makes a timer expire at this time, unless it expires before.
+    /// Makes a timer expire at this time, unless it expires before. A timer that does not run is started.
     pub(super) fn hasten(&mut self, timer: Timer, at: Option<Instant>) {
         let earliest = self.at[timer as usize].into_iter().chain(at).min();
         self.set_at(timer, earliest);
@@ -146,7 +147,8 @@ impl Timers {
         self.earliest().is_some_and(|at| at <= now)
     }
 
-    /// Returns a timer that has expired. Called when the shard's entry comes up.
+    /// Returns one timer that has expired, if any. Called when the shard's entry was removed because its time
+    /// came, so that the next [`schedule`](Deadlines::schedule) makes a new one.
     pub(super) fn expired(&mut self, now: Instant) -> Option<Timer> {
         (self.checked_at, self.needs_schedule) = (None, true);
         Timer::ALL.into_iter().find(|timer| self.at[*timer as usize].is_some_and(|at| at <= now))
@@ -160,7 +162,7 @@ impl Timers {
 /// Time at which to check the timers of a slot's connection.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Time as in [`Deadlines::set`]; `None` if the slot is not in the set.
+    /// Time with which the slot is in [`Deadlines::set`]; `None` if it is not.
     at: Option<Instant>,
     id: ConnId,
 }
@@ -174,7 +176,8 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    /// Makes sure that the connection's timers are checked when the earliest one expires.
+    /// Makes sure that the connection's timers are checked no later than the earliest one expires. If no
+    /// timer runs, an existing entry stays.
     pub(super) fn schedule(&mut self, id: ConnId, timers: &mut Timers) {
         // The usual case: timers were only cleared or postponed.
         if !std::mem::take(&mut timers.needs_schedule) {
@@ -196,12 +199,13 @@ impl Deadlines {
         timers.checked_at = entry.at;
     }
 
-    /// Returns the earliest deadline.
+    /// Returns the earliest time at which a connection's timers are to be checked.
     pub(super) fn next(&self) -> Option<Instant> {
         self.set.first().map(|(at, _)| *at)
     }
 
-    /// Removes and returns the next connection whose deadline has passed. The connection may be gone.
+    /// Removes and returns the next connection whose timers are to be checked by `now`. The connection may be
+    /// gone.
     pub(super) fn pop(&mut self, now: Instant) -> Option<ConnId> {
         let (at, slot) = *self.set.first()?;
         if at > now {
@@ -213,7 +217,7 @@ impl Deadlines {
         Some(entry.id)
     }
 
-    /// Returns `true` if a connection's deadline has passed.
+    /// Returns `true` if [`pop`](Self::pop) has a connection to return.
     pub(super) fn has_due(&self, now: Instant) -> bool {
         self.next().is_some_and(|at| at <= now)
     }

@@ -34,7 +34,7 @@ const HANDSHAKE: &str = "tls_handshake";
 /// ```
 #[allow(clippy::large_enum_variant, reason = "the layer that holds it is boxed")]
 enum Stage {
-    /// A PROXY preamble comes first.
+    /// Waits for the PROXY preamble, which comes before the handshake.
     Preamble,
     /// No byte of the handshake has come.
     Silent,
@@ -42,7 +42,8 @@ enum Stage {
     Waiting,
     Handshake(Session),
     Open(Session),
-    /// Received bytes are ignored: the handshake or the session has failed.
+    /// Received bytes are ignored: the handshake or the session has failed, or the server or the peer has
+    /// ended the connection before there was a session.
     Broken,
 }
 
@@ -51,13 +52,14 @@ pub(super) struct TlsLayer {
     stage: Stage,
     /// Encrypted bytes for the engine to send.
     wire: Outbox,
-    /// Bytes received before there is a session: part of a preamble, or a ClientHello that waits.
+    /// Bytes received before there is a session: part of a PROXY preamble, or a ClientHello that waits.
     unread: Vec<u8>,
     acceptor: Acceptor,
     close_notify_sent: bool,
-    /// Network of the peer, for which a handshake is counted.
+    /// Network of the peer, for which a handshake is counted; `None` before it begins, or for a peer without
+    /// an IP address.
     network: Option<Network>,
-    /// Place of a handshake that waits for its client.
+    /// Place in the order of silent clients, while the handshake waits for its client.
     place: Option<u64>,
 }
 
@@ -74,7 +76,7 @@ impl TlsLayer {
         &mut self.wire
     }
 
-    /// Returns `true` once the handshake is done, as long as the session works.
+    /// Returns `true` from the end of the handshake until the session fails.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open(_))
     }
@@ -84,7 +86,7 @@ impl TlsLayer {
         matches!(&self.stage, Stage::Open(session) if !io.outbox.is_empty() || session.unsealed() > 0)
     }
 
-    /// Returns a label for what the connection is doing, if that is a handshake.
+    /// Returns the label of a handshake that has begun and not ended; `None` otherwise.
     pub(super) fn activity(&self) -> Option<&'static str> {
         matches!(self.stage, Stage::Waiting | Stage::Handshake(_)).then_some(HANDSHAKE)
     }
@@ -144,7 +146,8 @@ impl TlsLayer {
         }
     }
 
-    /// Handles the first bytes of a handshake.
+    /// Handles the first bytes of a TLS connection: starts or queues the handshake, refuses plain HTTP, or
+    /// resets the connection if there are too many handshakes.
     fn first_bytes(&mut self, env: &mut Env, io: &mut Io, protocol: &mut CurrentProtocol, bytes: &[u8]) {
         let Some(first) = bytes.first() else { return };
         if first.is_ascii_uppercase() {
@@ -259,7 +262,7 @@ impl TlsLayer {
         };
     }
 
-    /// Ends a failed handshake. The session has already written the alert.
+    /// Ends a failed handshake. If a session was made, it has already written the alert.
     fn handshake_failed(&mut self, env: &mut Env, io: &mut Io, failure: &SessionError) {
         self.count_end(env, failure.label);
         self.break_off(env, io, failure, HANDSHAKE);
@@ -276,7 +279,7 @@ impl TlsLayer {
         io.end(Ending::Finish, cause);
     }
 
-    /// Counts the end of a handshake that has begun.
+    /// Counts the end of a handshake that has begun and not ended. Has no effect in other stages.
     fn count_end(&mut self, env: &mut Env, result: &'static str) {
         if matches!(self.stage, Stage::Waiting | Stage::Handshake(_)) {
             env.handshakes.end(self.network, self.place.take());
@@ -285,8 +288,8 @@ impl TlsLayer {
         }
     }
 
-    /// Handles the peer's FIN. Without a `close_notify` before it the data may be truncated; the framing of
-    /// requests shows that.
+    /// Handles the peer's FIN: ends the connection, or leaves that to the protocol of an open session.
+    /// Without a `close_notify` before it the data may be truncated; the framing of requests shows that.
     pub(super) fn fin_received(&mut self, env: &mut Env, io: &mut Io, protocol: &mut CurrentProtocol) {
         match &self.stage {
             Stage::Open(_) => protocol.fin_received(env, io),
@@ -299,7 +302,8 @@ impl TlsLayer {
         }
     }
 
-    /// Ends a handshake that makes room for another: its client was silent for longest.
+    /// Resets a connection whose handshake makes room for another: its client was silent for longest. Has no
+    /// effect if the handshake is not in progress.
     pub(super) fn dropped(&mut self, env: &mut Env, io: &mut Io, _: &mut CurrentProtocol) {
         if matches!(self.stage, Stage::Handshake(_)) {
             self.count_end(env, "dropped");
@@ -308,14 +312,14 @@ impl TlsLayer {
         }
     }
 
-    /// Ends a connection without an open session, to make room for others.
+    /// Resets a connection without an open session, to make room for others.
     pub(super) fn evicted(&mut self, env: &mut Env, io: &mut Io, _: &mut CurrentProtocol) {
         self.count_end(env, "closed");
         self.stage = Stage::Broken;
         io.end(Ending::Abort, SOFT_LIMIT);
     }
 
-    /// Ends a handshake that took too long.
+    /// Resets a connection whose handshake took too long.
     pub(super) fn timed_out(&mut self, env: &mut Env, io: &mut Io, _: &mut CurrentProtocol) {
         env.counters.timeouts.add(Timer::Handshake.name());
         self.count_end(env, "timeout");
@@ -324,7 +328,7 @@ impl TlsLayer {
     }
 
     /// Encrypts what the protocol wrote and updates the connection's ending and timers. `has_unwritten`: the
-    /// protocol has more to write, so that `close_notify` must wait.
+    /// protocol has more to write, so `close_notify` waits.
     pub(super) fn after_event(&mut self, env: &mut Env, io: &mut Io, has_unwritten: bool) {
         if io.ending == Ending::Close {
             // The peer's close_notify is still to come. If it met a closed socket, the reset could overtake
@@ -376,7 +380,7 @@ impl TlsLayer {
         }
     }
 
-    /// Handles the end of the connection.
+    /// Counts a handshake that the end of the connection interrupts.
     pub(super) fn closed(&mut self, env: &mut Env) {
         self.count_end(env, "closed");
         self.stage = Stage::Broken;

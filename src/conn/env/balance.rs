@@ -16,7 +16,8 @@ const SKEW: (usize, usize) = (5, 4);
 /// difference is not worth a handover, which costs a message and a wake-up.
 const SLACK: usize = 16;
 
-/// Interval at which a full shard checks whether another one has room.
+/// Interval at which a shard compares the shards again while it is full or has too many connections, or while
+/// it drains and a connection is on its way to it.
 pub(in crate::conn) const RECHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// One shard's view of the connection counts of all shards.
@@ -47,7 +48,8 @@ impl Balance {
         others.min_by_key(|(_, load)| *load).filter(|(_, load)| *load < self.limit)
     }
 
-    /// Returns the shard that a connection accepted here should be handed to; `None` if it should stay.
+    /// Returns the shard that a connection accepted here should be handed to; `None` if it should stay or no
+    /// other shard has room.
     pub(in crate::conn) fn handover_target(&self) -> Option<usize> {
         let (own, shards) = (self.own().load(), self.shards().len());
         if own < self.limit.min(SLACK) || shards == 1 {
@@ -103,20 +105,22 @@ impl Balance {
         self.own().load() < self.limit
     }
 
-    /// Returns `true` if nine tenths of the server's connections are in use. The rest is for requests that
-    /// end soon, such as those for health and metrics. `own` connections do not count.
+    /// Returns `true` if nine tenths of the server's connection limit are active connections, without `own`
+    /// of them. The rest is for requests that end soon, such as those for health and metrics. Never with
+    /// fewer than ten connections per shard.
     pub(in crate::conn) fn is_busy(&self, own: u64) -> bool {
         let active: u64 = self.shards().iter().map(|counters| counters.active.value()).sum();
         self.limit >= 10 && active.saturating_sub(own) as usize >= self.soft_limit()
     }
 
-    /// Returns the number of the server's connections from which on idle ones are closed.
+    /// Returns the number of connections of the server above which idle and silent ones are closed: nine
+    /// tenths of its limit.
     fn soft_limit(&self) -> usize {
         (self.limit - self.limit / 10) * self.shards().len()
     }
 
     /// Returns how many connections this shard should close so that a tenth of the server's limit is free.
-    /// Each shard closes in proportion to the connections it holds.
+    /// Each shard closes in proportion to the connections it holds. With a limit below ten per shard it is 0.
     pub(in crate::conn) fn excess(&self) -> usize {
         let soft = self.soft_limit();
         let all: usize = self.shards().iter().map(|counters| counters.load()).sum();

@@ -1,4 +1,4 @@
-//! The `Date` field of responses, formatted once a second.
+//! The `Date` field of responses, formatted at most once a second and only if a response needs it.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,8 @@ impl DateCache {
         cache
     }
 
-    /// Makes the next call read the system clock, which has moved on without the monotonic one.
+    /// Makes the next call of [`at`](Self::at) read the system clock, which has moved on while the clock of
+    /// the connections stood still.
     pub(super) fn expire(&mut self) {
         self.is_expired = true;
     }

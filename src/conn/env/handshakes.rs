@@ -14,10 +14,11 @@ use std::{
 
 use crate::{net::ConnId, request::Peer};
 
-/// Time that handshakes may take of one turn. One ClientHello is always processed.
+/// Time that handshakes take in one turn before further ClientHellos wait. It is checked before each one, so
+/// at least one is processed in every turn.
 const TURN_BUDGET: Duration = Duration::from_millis(2);
 
-/// Maximum numbers of handshakes.
+/// Maximum numbers of handshakes in progress on one shard: in all, and from one [`Network`].
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conn) struct HandshakeLimits {
     pub(in crate::conn) all: usize,
@@ -50,16 +51,17 @@ struct OfNetwork {
     silent: BTreeSet<u64>,
 }
 
-/// Number of a shard's TLS handshakes, and their time in the current turn.
+/// TLS handshakes of one shard that are in progress, wait or are to be dropped, and their time in the current
+/// turn.
 #[derive(Default)]
 pub(in crate::conn) struct Handshakes {
-    /// Connections whose ClientHello waits for a turn, oldest first.
+    /// Connections whose ClientHello waits for a turn with time for it, oldest first. Some may be gone.
     waiting: VecDeque<ConnId>,
-    /// Time that handshakes have taken of this turn.
+    /// Time that handshakes have taken in this turn.
     spent: Duration,
     /// Handshakes that have begun and not ended.
     running: usize,
-    /// Handshakes that wait for their clients, by their place: longest first.
+    /// Handshakes that wait for their clients. The smallest place has waited longest.
     silent: BTreeMap<u64, (ConnId, Option<Network>)>,
     networks: HashMap<Network, OfNetwork>,
     next_place: u64,
@@ -68,43 +70,46 @@ pub(in crate::conn) struct Handshakes {
 }
 
 impl Handshakes {
-    /// Starts a turn with a fresh budget.
+    /// Starts a turn, in which handshakes have taken no time yet.
     pub(super) fn begin_turn(&mut self) {
         self.spent = Duration::ZERO;
     }
 
-    /// Returns `true` if a ClientHello waits for a turn.
+    /// Returns `true` if a ClientHello waits for a turn with time for it.
     pub(in crate::conn) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Removes the connection that waits longest, if there is time left in this turn.
+    /// Removes and returns the connection whose ClientHello waits longest; `None` if the time of this turn is
+    /// used up.
     pub(in crate::conn) fn next(&mut self) -> Option<ConnId> {
         if self.spent < TURN_BUDGET { self.waiting.pop_front() } else { None }
     }
 
-    /// Removes a connection whose handshake makes room for another.
+    /// Removes and returns a connection whose handshake is to be dropped to make room for another.
     pub(in crate::conn) fn next_dropped(&mut self) -> Option<ConnId> {
         self.dropped.pop()
     }
 
-    /// Returns `true` if a ClientHello that has just arrived can be processed at once.
+    /// Returns `true` if a ClientHello that has just arrived can be processed at once: none waits, and this
+    /// turn has time left.
     pub(in crate::conn) fn has_time(&self) -> bool {
         self.waiting.is_empty() && self.spent < TURN_BUDGET
     }
 
-    /// Puts a connection at the end of the queue.
+    /// Puts a connection at the end of the queue of waiting ClientHellos.
     pub(in crate::conn) fn wait(&mut self, id: ConnId) {
         self.waiting.push_back(id);
     }
 
-    /// Adds to the time that handshakes have taken of this turn.
+    /// Adds to the time that handshakes have taken in this turn.
     pub(in crate::conn) fn spend(&mut self, time: Duration) {
         self.spent += time;
     }
 
-    /// Counts a handshake that begins. At a limit, the one that has waited longest for its client is dropped.
-    /// Returns `false`, without counting the new one, if none waits for its client.
+    /// Counts a handshake that begins. At the limit of its network or of the shard, the one there that has
+    /// waited longest for its client is to be [dropped](Self::next_dropped). Returns `false`, without
+    /// counting the new one, if none waits for its client.
     pub(in crate::conn) fn begin(&mut self, network: Option<Network>, limits: HandshakeLimits) -> bool {
         let of_network = network.and_then(|network| self.networks.get(&network));
         let is_over = of_network.is_some_and(|of_network| of_network.running >= limits.per_address);

@@ -43,7 +43,8 @@ use date::DateCache;
 use handshakes::Handshakes;
 pub(super) use handshakes::{HandshakeLimits, Network};
 
-/// Duration of a batch of events above which the shard's lag is recorded before the batch ends.
+/// Duration of a batch of events above which the shard's lag is recorded before the batch ends: when a
+/// handler of the batch returns.
 const LONG_BATCH: Duration = Duration::from_millis(5);
 
 /// Settings and handles that all shards of a server share.
@@ -58,9 +59,9 @@ pub(crate) struct Common {
     pub(crate) transports: Vec<Transport>,
     /// Accept HTTP/2 from clients that start with its preface or negotiate it.
     pub(crate) http2: bool,
-    /// Switch to HTTP/2 if an HTTP/1.1 request asks for it.
+    /// Switch to HTTP/2 if an HTTP/1.1 request without TLS asks for it (`Upgrade: h2c`). Needs `http2`.
     pub(crate) h2c_upgrade: bool,
-    /// Maximum number of connections of a shard.
+    /// Maximum number of connections of each shard.
     pub(crate) shard_connections: usize,
     /// Inboxes of all shards. Set before the first socket is accepted.
     pub(crate) senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
@@ -141,11 +142,11 @@ pub(crate) struct Env {
     /// Replies of handlers that ran as tasks of this shard, for the next turn.
     pub(super) replies: Rc<RefCell<Vec<LocalReply>>>,
     pub(super) balance: Balance,
-    /// Connections were opened since the last check found no excess.
+    /// A connection was opened since a check last found that none must be closed to make room.
     pub(super) may_have_excess: bool,
-    /// Set once the server drains.
+    /// Counts of the drain; `None` before it.
     pub(super) drain: Option<DrainCounts>,
-    /// Start of the drain here, once `drain` is set.
+    /// Time at which this shard started to drain. Meaningless while `drain` is `None`.
     drain_began: Instant,
     last_warning: Option<Instant>,
 }
@@ -198,7 +199,8 @@ impl Env {
         }
     }
 
-    /// Starts a batch of events: reads the clock and loads the current route table.
+    /// Starts a batch of events: reads the clock, gives handshakes a new budget of time, and loads the
+    /// current route table.
     pub(super) fn begin_batch(&mut self) {
         let now = self.local.record_poll();
         if self.paused != self.local.paused() {
@@ -224,31 +226,31 @@ impl Env {
         clock::instant_after(at, self.paused)
     }
 
-    /// Returns the transport of a listener's connections.
+    /// Returns the transport of a listener's connections; plain HTTP if there is no listener with this index.
     pub(super) fn transport(&self, listener: usize) -> ShardTransport {
         self.transports.get(listener).cloned().unwrap_or_default()
     }
 
-    /// Returns this shard's own inbox, for replies from other threads.
+    /// Returns this shard's own inbox, for replies from other threads; `None` before the inboxes are set.
     pub(super) fn sender(&self) -> Option<&ShardSender<Msg>> {
         self.sender_of(self.shard)
     }
 
-    /// Returns a shard's inbox.
+    /// Returns a shard's inbox; `None` before the inboxes are set.
     pub(super) fn sender_of(&self, shard: usize) -> Option<&ShardSender<Msg>> {
         self.senders.get()?.get(shard)
     }
 
-    /// Starts the drain here if the server drains already and this shard's message is still on its way.
-    /// Topics and sockets learn of the drain another way and may end connections before that message comes:
-    /// those must be counted.
+    /// Starts the drain on this shard if the server drains already and this shard's message is still on its
+    /// way. Topics and sockets learn of the drain another way and may end connections before that message
+    /// comes: those must be counted.
     pub(super) fn check_for_drain(&mut self) {
         if self.metrics.is_draining() {
             self.begin_drain();
         }
     }
 
-    /// Starts the drain here, once.
+    /// Starts the drain on this shard. Has no effect if it has started.
     pub(super) fn begin_drain(&mut self) {
         if self.drain.is_none() {
             self.drain = Some(DrainCounts::default());
@@ -256,8 +258,9 @@ impl Env {
         }
     }
 
-    /// Returns the time at which a peer will be too late that has made no progress since `since`: after its
-    /// usual time limit, or earlier while the server drains.
+    /// Returns the deadline of a peer that has made no progress since `since`: after `limit`, or while the
+    /// server drains already `drain_stall` after the later of `since` and the start of the drain. `None`
+    /// without either limit.
     pub(super) fn stall_deadline(&self, since: Instant, limit: Option<Duration>) -> Option<Instant> {
         let usual = limit.and_then(|limit| since.checked_add(limit));
         let at_drain = self.timeouts.drain_stall.filter(|_| self.is_draining());
@@ -265,7 +268,8 @@ impl Env {
         usual.into_iter().chain(at_drain).min()
     }
 
-    /// Returns the time by which the peer must take a byte.
+    /// Returns the time by which the peer must take a byte, if it takes none from now on; `None` without a
+    /// limit.
     pub(super) fn write_deadline(&self) -> Option<Instant> {
         self.stall_deadline(self.now, self.timeouts.write_stall)
     }
@@ -289,12 +293,13 @@ impl Env {
         most.is_some_and(|most| lag > most)
     }
 
-    /// Returns a response of the server in the shape that the program gives it.
+    /// Returns the server's own answer as a response, passed through the program's `on_error` function if
+    /// there is one.
     pub(super) fn shaped(&self, asked: Asked<'_>, answer: Answer) -> Response {
         answer.shaped(self.view.table.on_error.as_ref(), asked, &self.counters)
     }
 
-    /// Returns `true` if metrics of single requests are recorded.
+    /// Returns `true` if each reply is counted for its route, with its status and duration.
     pub(super) fn counts_requests(&self) -> bool {
         self.metrics.enabled()
     }
@@ -304,7 +309,8 @@ impl Env {
         self.on_connections_clock(clock::now())
     }
 
-    /// Reads the clock, and reports the shard's lag if the batch takes long.
+    /// Reads the clock into [`clock`](Self::clock) and returns it. Records the shard's lag if the batch takes
+    /// longer than [`LONG_BATCH`].
     pub(super) fn read_clock(&mut self) -> Instant {
         self.clock = self.time();
         if self.clock.saturating_duration_since(self.now) > LONG_BATCH {
@@ -313,7 +319,8 @@ impl Env {
         self.clock
     }
 
-    /// Returns `true` if a message about a peer's fault may be logged: at most one a second on each shard.
+    /// Returns `true` at most once a second on each shard: the caller may then log one message about a fault
+    /// that can repeat quickly.
     pub(super) fn may_warn(&mut self) -> bool {
         let may = self
             .last_warning

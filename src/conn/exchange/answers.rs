@@ -13,7 +13,7 @@ use crate::{
     spread::spread,
 };
 
-/// Returns the answer to a request that no route serves.
+/// Returns the answer to a request that no route serves: an error, or 204 to OPTIONS.
 pub(in crate::conn) fn unserved(reason: Reason<'_>) -> Answer {
     let plain = |status, text: &'static str| plain(status, text);
     match reason {
@@ -64,20 +64,21 @@ pub(in crate::conn) fn shed(env: &Env, seq: u32) -> Answer {
     busy(env, seq, "the shard lags behind")
 }
 
-/// Returns 503 because the server is overloaded. Retry-After is spread over one to three seconds, so that
-/// clients do not all come back at once.
+/// Returns 503 because the server is overloaded; `error` is the reason, for the end hooks. Retry-After is one
+/// to three seconds, spread so that clients do not all come back at once.
 pub(in crate::conn) fn busy(env: &Env, seq: u32, error: &'static str) -> Answer {
     let seconds = 1 + spread(seq ^ env.now.elapsed().subsec_nanos(), 3);
     unavailable(ErrorCause::Overloaded, error, "The server is busy.\n", seconds as u8)
 }
 
-/// Returns 503 for a request whose job was not done in time.
+/// Returns 503 for a request whose job on the pool was not done by its deadline.
 pub(in crate::conn) fn late() -> Answer {
     let text = "The server did not finish this request in time.\n";
     unavailable(ErrorCause::TimedOut, "the job was late", text, 1)
 }
 
-/// Returns 503 for a request that the server will not run now. `retry_after` is in seconds.
+/// Returns 503 for a request that the server will not run now. `error` is the reason, for the end hooks,
+/// `text` the body, `retry_after` a number of seconds.
 pub(in crate::conn) fn unavailable(
     cause: ErrorCause,
     error: &'static str,
@@ -89,8 +90,9 @@ pub(in crate::conn) fn unavailable(
     Answer::new(cause, response.with_header(header::RETRY_AFTER, retry_after))
 }
 
-/// Replaces a response of the route `telemetry` with an interim (1xx) status by 500: the client would wait
-/// for a final response for ever (RFC 9110 §15.2). A 101 with a protocol to switch to is kept.
+/// Replaces a response with an interim (1xx) status by 500, and logs it: the client would wait for a final
+/// response for ever (RFC 9110 §15.2). A 101 with a protocol to switch to is kept. `telemetry` is that of the
+/// request.
 pub(in crate::conn) fn without_interim(
     env: &Env,
     io: &Io,
@@ -110,8 +112,8 @@ pub(in crate::conn) fn without_interim(
     if response.status().is_informational() { answer().response.into() } else { response.into() }
 }
 
-/// Replaces the start of an event stream or a WebSocket by 503 if other connections use nine tenths of the
-/// limit: what lasts must leave room for requests that end soon.
+/// Replaces the start of an event stream or a WebSocket by 503 if other active connections are nine tenths of
+/// the server's limit: what lasts must leave room for requests that end soon.
 pub(in crate::conn) fn within_room(env: &Env, io: &Io, telemetry: &Telemetry, outcome: Outcome) -> Outcome {
     let (response, status) = (&outcome.response, outcome.response.status());
     let opens_socket =

@@ -7,7 +7,7 @@ use crate::conn::env::Env;
 /// Error text for a handler or a client whose request body arrives too slowly.
 pub(in crate::conn) const TOO_SLOW: &str = "the request body arrived too slowly";
 
-/// Rate of one body.
+/// Received bytes of one request body, or of what is discarded at a connection's end, and their times.
 pub(in crate::conn) struct BodyRate {
     /// Start of the measurement.
     since: Instant,
@@ -34,8 +34,8 @@ impl BodyRate {
         *self = Self::new(now);
     }
 
-    /// Returns the time at which the peer will have been too slow: silent for `body_idle`, or below
-    /// `body_rate` after `body_grace`.
+    /// Returns the time at which the peer will have been too slow: silent for `body_idle` (or `drain_stall`
+    /// in a drain), or below `body_rate` after `body_grace`. `None` without either limit.
     pub(in crate::conn) fn deadline(&self, env: &Env) -> Option<Instant> {
         let timeouts = &env.timeouts;
         let idle = env.stall_deadline(self.last, timeouts.body_idle);

@@ -20,9 +20,9 @@ pub(in crate::conn) const CONNECTION_ENDED: &str = "the connection ended first";
 pub(in crate::conn) struct Telemetry {
     version: HttpVersion,
     kind: DispatchKind,
-    /// `None` if no route matched.
+    /// Matched route, also that of a handler for unmatched requests; `None` if there is neither.
     route: Option<MatchedRoute>,
-    /// Time at which the request's head was complete.
+    /// Start of the batch of events in which the request's head was complete.
     started: Instant,
     /// `None` without hooks.
     hooked: Option<Box<HookedRequest>>,
@@ -74,26 +74,26 @@ impl Telemetry {
         Self { version, kind: DispatchKind::Inline, route: None, started: now, hooked: None }
     }
 
-    /// Changes the version of HTTP: the connection has switched to HTTP/2.
+    /// Changes the HTTP version that the reply is counted for: the connection has switched to HTTP/2.
     #[cfg(feature = "http2")]
     pub(in crate::conn) fn is_over(&mut self, version: HttpVersion) {
         self.version = version;
     }
 
-    /// Counts the request as a WebSocket.
+    /// Makes the reply count as the start of a WebSocket.
     #[cfg(feature = "ws")]
     pub(in crate::conn) fn is_websocket(&mut self) {
         self.kind = DispatchKind::Ws;
     }
 
-    /// Counts the request as a stream of events if the response's body has no end of its own.
+    /// Makes the reply count as an event stream if its body has no end of its own.
     pub(in crate::conn) fn response_body(&mut self, body: &Body) {
         if body.is_endless() {
             self.kind = DispatchKind::Sse;
         }
     }
 
-    /// Counts a reply whose head was written.
+    /// Counts a reply whose head was written, and its time since the request began.
     pub(in crate::conn) fn count_reply(&self, env: &Env, status: StatusCode) {
         env.counters.dispatched(self.version, self.kind).add(1);
         if env.counts_requests() {
@@ -102,7 +102,8 @@ impl Telemetry {
         }
     }
 
-    /// Calls the end hooks. `status` is that of the head that was written, if one was.
+    /// Calls the end hooks, if there are any. `status` is that of the head that was written; `None` if none
+    /// was. `body_bytes` were written, not necessarily received by the peer.
     pub(in crate::conn) fn finish(
         self,
         env: &Env,
@@ -131,7 +132,7 @@ impl Telemetry {
         self.finish(env, io, None, Some(CONNECTION_ENDED), 0);
     }
 
-    /// Returns the path template of the route, if one matched.
+    /// Returns the path template of the matched route; `None` if none matched.
     pub(in crate::conn) fn template(&self) -> Option<&str> {
         let template = self.route.as_ref()?.compiled().route_metrics.template();
         Some(template).filter(|template| *template != UNMATCHED)

@@ -1,5 +1,5 @@
-//! Reads request bodies: passes received bytes on and ends bodies that are complete, invalid, too large or
-//! too slow.
+//! Reads request bodies: passes received bytes to their destinations and ends bodies that are complete,
+//! invalid, too large or too slow.
 
 use std::time::Instant;
 
@@ -21,7 +21,8 @@ use crate::{
 };
 
 impl H1 {
-    /// Decodes as many of these body bytes as are wanted now. Returns how many were consumed.
+    /// Decodes these body bytes until they are used up, the body ends or its handler's window is full.
+    /// Returns how many were consumed.
     pub(super) fn read_available(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
@@ -33,7 +34,8 @@ impl H1 {
         at
     }
 
-    /// Decodes body bytes. Returns how many were consumed: 0 while the handler's window is full.
+    /// Decodes body bytes up to the end of the next run of data, and acts on the end of the body. Returns how
+    /// many were consumed: 0 if no body is being read or its handler's window is full.
     pub(super) fn read_body(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
         let Reading::Body(incoming, _) = &mut self.reading else { return 0 };
         poll_window(incoming, env, io);
@@ -61,8 +63,8 @@ impl H1 {
         }
     }
 
-    /// Returns the time at which the body will have arrived too slowly; `None` without a body and while its
-    /// handler is the one to wait for.
+    /// Returns the time at which the body will have arrived too slowly; `None` without a body, without
+    /// limits, and while its handler is the one to wait for.
     pub(super) fn body_deadline(&self, env: &Env) -> Option<Instant> {
         match &self.reading {
             Reading::Body(incoming, _) => incoming.deadline(env),
@@ -70,7 +72,7 @@ impl H1 {
         }
     }
 
-    /// Gives up a body that will never be complete, and the request that waits for it.
+    /// Gives up a body that will never be complete, if there is one, and the request that waits for it.
     pub(super) fn drop_body(&mut self, env: &Env, io: &Io) {
         if let Some(incoming) = self.reading.take_body() {
             give_up(incoming, env, io);
@@ -106,13 +108,13 @@ impl H1 {
         self.body_failed(env, io, reject.status(), reject.text());
     }
 
-    /// Ends a request whose body arrived too slowly.
+    /// Ends the body that arrived too slowly: see [`body_failed`](Self::body_failed).
     pub(super) fn body_too_slow(&mut self, env: &mut Env, io: &mut Io) {
         self.body_failed(env, io, StatusCode::REQUEST_TIMEOUT, TOO_SLOW);
     }
 
-    /// Ends a request because of its body. A handler that runs already gets an error; otherwise the client
-    /// gets this response.
+    /// Stops reading a body and closes the connection after the owed replies. A handler that reads the body
+    /// gets an error; a request that waits for the body is answered with `status` and `text`.
     fn body_failed(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
         let Some(incoming) = self.reading.take_body() else { return };
         self.reading.close_after_replies();
@@ -127,7 +129,8 @@ impl H1 {
     }
 }
 
-/// Gives up an incomplete body. A handler that runs already gets an error when it reads on.
+/// Gives up an incomplete body. A handler gets an error when it reads on; a request that waits for the body
+/// ends without a reply.
 pub(super) fn give_up(incoming: Box<Incoming>, env: &Env, io: &Io) {
     if let Sink::Collect { request, .. } = incoming.sink {
         request.context.telemetry.finish_unanswered(env, io);

@@ -1,4 +1,4 @@
-//! Parts of a request that are kept until its reply is sent.
+//! Parts of a request that are kept until its handler starts or its reply is written.
 
 use crate::{
     conn::exchange::{route::MatchedRoute, telemetry::Telemetry},
@@ -27,6 +27,6 @@ pub(super) enum UpgradeOffer {
     Nothing,
     /// The route's handler may accept it.
     Handler,
-    /// HTTP/2, which the server accepts.
+    /// HTTP/2, which the server accepts, with the settings of the client.
     Http2(PeerSettings),
 }

@@ -12,11 +12,12 @@ use crate::{
     },
 };
 
-/// The response that comes before the first bytes of HTTP/2.
+/// Response that announces the switch; the first bytes of HTTP/2 follow it.
 #[cfg(feature = "http2")]
 const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
 
-/// Returns the settings of a client that offers to switch to HTTP/2. An offer that is not valid is ignored.
+/// Returns the settings of a client that offers to switch to HTTP/2; `None` if there is no valid offer, or
+/// the server does not accept it: it is switched off, TLS is used, or the connection is to close.
 #[inline]
 pub(super) fn offered(
     env: &Env,
@@ -33,7 +34,7 @@ pub(super) fn offered(
 
 #[cfg(feature = "http2")]
 impl H1 {
-    /// Hands a complete request over to HTTP/2.
+    /// Writes the response 101 and hands a complete request over to HTTP/2, which answers it.
     pub(super) fn switch_to_http2(
         &mut self,
         io: &mut Io,

@@ -18,9 +18,9 @@ use crate::{
 /// Destination of a body.
 #[allow(clippy::large_enum_variant, reason = "the body that it belongs to is boxed")]
 pub(super) enum Sink {
-    /// A buffer of at most `limit` bytes. The request starts when the body is complete.
+    /// A buffer of at most `limit` bytes. The request's handler starts when the body is complete.
     Collect { request: RoutedRequest, bytes: Vec<u8>, limit: usize },
-    /// A handler that is running.
+    /// A handler that is started without waiting for the body.
     Stream(BodySender),
     /// Nobody. At most `budget` more bytes are read.
     Discard { budget: usize },
@@ -37,7 +37,7 @@ pub(super) struct Incoming {
 
 /// Result of decoding some bytes of a body.
 pub(super) enum Decoded {
-    /// The body goes on.
+    /// More of the body is to come.
     More,
     /// The body is complete.
     Complete,
@@ -48,8 +48,8 @@ pub(super) enum Decoded {
 }
 
 impl Incoming {
-    /// Collects up to `limit` bytes, then starts the request. The buffer's initial capacity is the declared
-    /// length, up to a bound.
+    /// Collects up to `limit` bytes for a request that starts then. The buffer's initial capacity is the
+    /// declared length, up to a bound.
     pub(super) fn collect(
         decoder: proto::Body,
         request: RoutedRequest,
@@ -69,7 +69,7 @@ impl Incoming {
         Self::new(decoder, Sink::Stream(sender), now)
     }
 
-    /// Discards up to `budget` bytes.
+    /// Discards the body; it is too large if more than `budget` bytes come.
     pub(super) fn discard(decoder: proto::Body, budget: usize, now: Instant) -> Self {
         Self::new(decoder, Sink::Discard { budget }, now)
     }
@@ -99,8 +99,9 @@ impl Incoming {
         if self.paused { None } else { self.rate.deadline(env) }
     }
 
-    /// Checks the window of a handler that the body is streamed to. While it is full, `waker` is woken when
-    /// the handler takes bytes. If the handler wants no more, up to `discard` bytes are discarded.
+    /// Checks the window of a handler that the body is streamed to; has no effect on other bodies. While it
+    /// is full, decoding is paused, and `waker` is woken when the handler takes bytes. If the handler wants
+    /// no more, up to `discard` bytes are discarded.
     pub(super) fn poll_window(&mut self, waker: impl FnOnce() -> Waker, discard: usize, now: Instant) {
         let Sink::Stream(sender) = &mut self.sink else { return };
         match sender.poll_ready(&mut Context::from_waker(&waker())) {
@@ -146,7 +147,8 @@ impl Incoming {
         }
     }
 
-    /// Passes data to the destination. Returns `false` if it is more than the destination accepts.
+    /// Passes data to the destination. Returns `false` if it is more than the destination accepts; a
+    /// collected body then gets nothing of it.
     fn write(&mut self, data: &[u8], now: Instant) -> bool {
         self.rate.received(data.len(), now);
         match &mut self.sink {
@@ -169,7 +171,8 @@ impl Incoming {
         }
     }
 
-    /// Returns the trailers of a complete body, if it has some.
+    /// Returns the trailers of a complete body, without those that are not valid fields; `None` if it has
+    /// none.
     pub(super) fn trailers(&self) -> Option<HeaderMap> {
         let fields = self.decoder.trailers();
         if fields.is_empty() {

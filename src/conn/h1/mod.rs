@@ -39,10 +39,11 @@ pub(super) struct H1 {
     reading: Reading,
     replies: Replies,
     input: Input,
-    /// Position of the search for the end of the next head, in `input`.
+    /// Position in `input` up to which the end of the next head was searched for.
     search: Search,
     promotion: Promotion,
-    /// Time at which bytes or replies last came or went.
+    /// Time at which bytes were last received or sent, or a reply last came. Line ends before a request do
+    /// not count.
     last_activity: Instant,
 }
 
@@ -52,7 +53,8 @@ pub(super) struct Input {
     pub(super) bytes: Vec<u8>,
     /// The peer's FIN follows `bytes`. It is acted on when they are parsed.
     pub(super) has_fin: bool,
-    /// Number of bytes behind the part that is being parsed. They are not in `bytes` then.
+    /// Number of received bytes behind the part that is being parsed. While it is parsed they are not in
+    /// `bytes`.
     unparsed: usize,
 }
 
@@ -214,7 +216,7 @@ impl H1 {
         }
     }
 
-    /// Returns the protocol that takes over, and the input that is for it, if one takes over.
+    /// Removes and returns the protocol that takes over, with the input that is for it; `None` if none does.
     pub(super) fn take_switch(&mut self) -> Option<(NextProtocol, Input)> {
         let next = self.reading.take_switch()?;
         Some((next, std::mem::take(&mut self.input)))
@@ -226,7 +228,7 @@ impl H1 {
         self.refuse(env, io, parse::method_begun(bytes), answers::invalid(StatusCode::BAD_REQUEST, text));
     }
 
-    /// Counts the connection as promoted, once.
+    /// Counts the connection as promoted when it has its first async request. Has no effect after that.
     fn promote(&mut self, env: &Env) {
         if self.promotion == Promotion::Inline {
             self.promotion = Promotion::Promoted;
@@ -234,7 +236,8 @@ impl H1 {
         }
     }
 
-    /// Returns `true` if the header timer runs: part of a head has come, and the peer is the one to wait for.
+    /// Returns `true` if the header timer must run: a PROXY preamble, the preface of HTTP/2 or the rest of a
+    /// head is to come, and the peer is the one to wait for.
     fn awaits_head(&self, env: &Env, io: &Io) -> bool {
         match self.reading {
             Reading::Preamble | Reading::Preface => true,
@@ -266,7 +269,8 @@ impl H1 {
         }
     }
 
-    /// Returns `true` if no request is in progress and no part of one has come.
+    /// Returns `true` if no request is in progress and no part of one has come. Part of a PROXY preamble does
+    /// not count.
     fn is_idle(&self) -> bool {
         let is_between_requests = match self.reading {
             Reading::Preamble => true,
@@ -282,7 +286,7 @@ impl H1 {
         !self.input.bytes.is_empty() && self.search.has_begun()
     }
 
-    /// Returns `true` if every request that has come is answered.
+    /// Returns `true` if no reply is owed and no received byte is left to parse.
     fn owes_nothing(&self) -> bool {
         self.replies.is_empty() && self.input.bytes.is_empty()
     }

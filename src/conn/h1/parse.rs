@@ -33,7 +33,8 @@ impl H1 {
         }
     }
 
-    /// Parses bytes and serves the requests in them. Returns how many bytes were consumed.
+    /// Parses bytes and serves the requests in them, as far as they may start now. Returns how many bytes
+    /// were consumed or discarded; the caller keeps the rest.
     pub(super) fn parse(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
@@ -74,8 +75,9 @@ impl H1 {
         }
     }
 
-    /// Parses one head and serves its request. Returns 0 if the head is incomplete or its request has to
-    /// wait.
+    /// Parses one head and serves its request, or refuses an invalid one. Returns how many bytes were
+    /// consumed, including those of a body: 0 if the head is incomplete, its request has to wait or HTTP/2
+    /// begins.
     fn parse_head(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
         if !self.may_start_request(env, io) {
             return 0;
@@ -109,7 +111,8 @@ impl H1 {
         used
     }
 
-    /// Checks how much of the preface of HTTP/2 has come. It starts like a head that HTTP/1.1 rejects.
+    /// Checks how much of the preface of HTTP/2 has come; its bytes are left for HTTP/2. It starts like a
+    /// head that HTTP/1.1 rejects. Bytes that turn out to be no preface are refused and consumed.
     #[cold]
     fn parse_preface(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
         match preface::begins(bytes) {
@@ -135,7 +138,8 @@ impl H1 {
         self.replies.len() < env.limits.pipelined && io.queued() < env.limits.outbox_bytes
     }
 
-    /// Answers bytes that are no valid request, and reads no further.
+    /// Answers bytes that are no valid request and counts the fault. Nothing further is read as a request,
+    /// and the connection closes after the answer.
     pub(super) fn reject(&mut self, env: &mut Env, io: &mut Io, reject: Reject, bytes: &[u8]) {
         env.counters.protocol_errors.add(reject.label());
         if env.may_warn() {
@@ -146,7 +150,8 @@ impl H1 {
         self.refuse(env, io, method_begun(bytes), answer);
     }
 
-    /// Acts on the peer's FIN once everything before it is parsed.
+    /// Acts on the peer's FIN: ends an endless reply at once, and the reading side once everything before the
+    /// FIN is parsed.
     pub(super) fn handle_fin(&mut self, env: &mut Env, io: &mut Io) {
         self.end_endless_stream(env, io);
         self.parse_input(env, io);
@@ -158,7 +163,8 @@ impl H1 {
         }
     }
 
-    /// Returns `true` if received bytes are parsed at once, so that bytes left in the input are incomplete.
+    /// Returns `true` if received bytes are parsed or discarded at once, so that bytes left in the input are
+    /// incomplete.
     fn parses(&self, env: &Env, io: &Io) -> bool {
         match &self.reading {
             Reading::Preamble | Reading::Preface => true,

@@ -19,7 +19,8 @@ use crate::{
 };
 
 impl H1 {
-    /// Takes a reply that is ready: writes it, or queues it behind earlier ones.
+    /// Takes a reply that is ready: writes it, or queues it behind earlier ones. If the reply ends the
+    /// connection, no further request is read.
     pub(super) fn answer(&mut self, env: &mut Env, io: &mut Io, context: ReplyContext, outcome: Outcome) {
         if !context.exchange.keep_alive {
             self.reading.close_after_replies();
@@ -31,7 +32,8 @@ impl H1 {
         }
     }
 
-    /// Writes as much of the owed replies as is ready.
+    /// Writes as much of the owed replies as is ready, oldest first, up to the first one that streams its
+    /// body.
     pub(super) fn flush(&mut self, env: &mut Env, io: &mut Io) {
         let before = self.replies.len();
         while self.poll_streaming(env, io) {
@@ -47,7 +49,8 @@ impl H1 {
         }
     }
 
-    /// Writes a reply. No earlier reply is owed.
+    /// Writes a reply, or starts to stream its body. Called only while no earlier reply is owed. A reply that
+    /// closes the connection cancels the later ones.
     fn write(&mut self, env: &mut Env, io: &mut Io, context: ReplyContext, outcome: Outcome) {
         let outcome = answers::without_interim(env, io, &context.telemetry, outcome);
         let Outcome { response, error } = answers::within_room(env, io, &context.telemetry, outcome);
@@ -100,7 +103,8 @@ impl H1 {
         is_closing && self.owes_nothing()
     }
 
-    /// Writes what the streaming reply has. Returns `false` if the replies after it have to wait.
+    /// Writes what the body of the streaming reply has, and ends the reply if it is complete or has failed.
+    /// Returns `false` if later replies have to wait.
     fn poll_streaming(&mut self, env: &mut Env, io: &mut Io) -> bool {
         let Some(streaming) = self.replies.streaming_mut() else { return true };
         let error = match streaming.poll(env, io) {
@@ -136,7 +140,7 @@ impl H1 {
         io.end(if framing == Framing::Close { Ending::Abort } else { Ending::Finish }, cause);
     }
 
-    /// Ends the connection because the producer of a streaming reply has sent nothing for too long.
+    /// Ends the connection because the producer of the streaming reply has made nothing for `stream_idle`.
     pub(super) fn stream_timed_out(&mut self, env: &mut Env, io: &mut Io) {
         if let Some(streaming) = self.replies.streaming() {
             let framing = streaming.framing;
@@ -155,7 +159,7 @@ impl H1 {
         }
     }
 
-    /// Gives up all owed replies and cancels their handlers.
+    /// Gives up all owed replies, cancels their handlers and calls their end hooks.
     pub(super) fn cancel_replies(&mut self, env: &mut Env, io: &mut Io) {
         if let Some(streaming) = self.replies.end_streaming() {
             let Streaming { context, status, written, .. } = *streaming;

@@ -96,8 +96,9 @@ impl<'a> Received<'a> {
         if self.head.upgrade() && !is_static { UpgradeOffer::Handler } else { UpgradeOffer::Nothing }
     }
 
-    /// Decides what happens to the body, which nobody wants. A short one is discarded, otherwise the
-    /// connection closes. `received` are the bytes after the head that have come.
+    /// Decides what happens to a body that nobody wants. A short one is discarded, otherwise the connection
+    /// closes after the reply: `keep_alive` is cleared. `received` are the bytes after the head that have
+    /// come.
     ///
     /// Returns the rest of the body that is still to be discarded, and how many bytes were discarded.
     fn discard_body(&mut self, env: &Env, received: &[u8]) -> (Option<Box<Incoming>>, usize) {
@@ -133,8 +134,8 @@ impl<'a> Received<'a> {
 }
 
 impl H1 {
-    /// Serves a request whose head is complete. `bytes` is exactly the head, `received` what came after it.
-    /// Returns how many bytes of the body were consumed.
+    /// Serves or refuses a request whose head is complete. `bytes` is exactly the head, `received` what came
+    /// after it. Returns how many bytes of the body were consumed.
     pub(super) fn serve(
         &mut self,
         env: &mut Env,
@@ -206,7 +207,7 @@ impl H1 {
     }
 
     /// Answers a request that no route serves. Its body is discarded. `around` is the index of the route
-    /// whose middleware surrounds the answer.
+    /// whose middleware surrounds the answer. Returns how many bytes of the body were consumed.
     fn answer_unserved(
         &mut self,
         env: &mut Env,
@@ -237,7 +238,8 @@ impl H1 {
         used
     }
 
-    /// Serves a request that matched a route. `copy` is a copy of its head.
+    /// Serves a request that matched a route: starts its handler, or first collects its body. `copy` is a
+    /// copy of its head. Returns how many bytes of the body were consumed.
     fn serve_matched(
         &mut self,
         env: &mut Env,
@@ -271,7 +273,8 @@ impl H1 {
         }
     }
 
-    /// Collects the body before the request starts. Refuses at once a body that is declared too large.
+    /// Starts to collect the body, which must be complete before the handler starts. Answers 413 at once if
+    /// its declared length is above `limit`.
     fn collect_body(
         &mut self,
         env: &mut Env,
@@ -319,7 +322,9 @@ impl H1 {
         used
     }
 
-    /// Starts the handler of a request. Its body is complete, or a channel that the connection feeds.
+    /// Starts the handler of a request, whose `body` is complete or a channel that the connection feeds.
+    /// Instead, hands the request over to HTTP/2 if that was offered, sheds it, or answers it if its route is
+    /// static.
     pub(super) fn start(&mut self, env: &mut Env, io: &mut Io, request: RoutedRequest, body: Body) {
         #[cfg(feature = "http2")]
         if let UpgradeOffer::Http2(peer) = request.offer
@@ -349,7 +354,7 @@ impl H1 {
         }
     }
 
-    /// Answers a request in the place of its handler.
+    /// Answers a request in the place of its handler, with the route's middleware around the answer.
     pub(super) fn answer_instead(
         &mut self,
         env: &mut Env,
@@ -371,7 +376,7 @@ impl H1 {
         self.started(env, io, context, started);
     }
 
-    /// Takes the reply of a handler that was started, or a place in the queue for it.
+    /// Takes the reply of a handler that was started, or queues a place for the reply of one that runs on.
     fn started(&mut self, env: &mut Env, io: &mut Io, context: ReplyContext, started: Started) {
         match started {
             Started::Done(outcome) => self.answer(env, io, context, outcome),
@@ -385,8 +390,8 @@ impl H1 {
         }
     }
 
-    /// Refuses bytes that are no request, except for their method perhaps. The refusal follows the replies
-    /// that are owed, then the connection closes.
+    /// Answers bytes of which at most the method is known, and reads no further request. The answer follows
+    /// the replies that are owed, then the connection closes.
     pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, method: proto::Method, answer: Answer) {
         let exchange = Exchange { version: proto::Version::Http11, method, keep_alive: false };
         let context = ReplyContext { exchange, telemetry: Telemetry::invalid(env.now, HttpVersion::H1) };
@@ -396,7 +401,7 @@ impl H1 {
     }
 }
 
-/// Tells a client that waits for it to send the body.
+/// Writes `100 Continue` if the client waits for that before it sends the body.
 fn send_continue(head: &proto::Head, io: &mut Io) {
     if head.expects_continue() {
         io.outbox.buffer().extend_from_slice(proto::encode::CONTINUE);

@@ -1,4 +1,4 @@
-//! A reply whose head was sent and whose body is sent frame by frame.
+//! A reply whose head was written and whose body is written frame by frame.
 
 use std::task::{Context, Poll, Waker};
 
@@ -25,7 +25,7 @@ const STREAM_AHEAD_BYTES: usize = 64 * 1024;
 /// block the shard.
 const FRAMES_PER_CALL: usize = 1024;
 
-/// Reply whose body is being sent.
+/// Reply whose body is being written.
 pub(super) struct Streaming {
     pub(super) context: ReplyContext,
     pub(super) status: StatusCode,
@@ -42,7 +42,7 @@ pub(super) struct Streaming {
     outlet: StreamOutlet<SharedChunk>,
 }
 
-/// Progress of a streaming reply.
+/// Progress of a streaming reply after one poll.
 pub(super) enum Progress {
     /// The whole body was written.
     Done,
@@ -50,7 +50,7 @@ pub(super) enum Progress {
     Rests,
     /// The reply goes on when bytes were sent, or in the next turn.
     Waits,
-    /// The body failed. The cause is a metric label.
+    /// The body failed, panicked or has another length than declared. The cause is a metric label.
     Failed(&'static str),
 }
 
@@ -67,7 +67,7 @@ impl Streaming {
         Self { context, status, framing, body, left, written: 0, held_back: false, outlet }
     }
 
-    /// Returns `true` if the reply goes on as soon as its body has something.
+    /// Returns `true` if the reply waits only for its body, not for room in the outbox.
     pub(super) fn awaits_body(&self) -> bool {
         !self.held_back
     }
@@ -179,7 +179,8 @@ impl Streaming {
         Progress::Done
     }
 
-    /// Writes the event in the outlet as a chunk.
+    /// Writes the event in the outlet, if there is one, as a chunk. Shuts the outlet if the outbox is full
+    /// then.
     pub(super) fn deliver(&mut self, env: &Env, io: &mut Io) {
         let (outbox, written) = (&mut io.outbox, &mut self.written);
         let event = self.outlet.take(env.now, |event| {
@@ -197,7 +198,8 @@ impl Streaming {
         }
     }
 
-    /// Opens the outlet. Called directly after a poll with the result [`Progress::Rests`].
+    /// Opens the outlet unless the outbox is full. Called directly after a poll with the result
+    /// [`Progress::Rests`].
     pub(super) fn open_outlet(&mut self, env: &Env, io: &Io) {
         if io.queued() < STREAM_AHEAD_BYTES {
             self.outlet.open(env, io.id, ONLY_STREAM, |outlet| self.body.connect(outlet));

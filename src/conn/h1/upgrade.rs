@@ -11,7 +11,8 @@ use crate::{
 };
 
 impl H1 {
-    /// Writes a response that switches protocols. Returns any other response.
+    /// Writes a response that opens a WebSocket, and lets the WebSocket take over. Returns any other response
+    /// with its context, and counts it if it refuses a handshake.
     pub(super) fn switch_protocol(
         &mut self,
         env: &mut Env,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl H2 {
-    /// Brings the timers of all streams up to date when the drain begins, which shortens them.
+    /// Schedules the timers of all streams again when the drain begins, which shortens them.
     pub(super) fn renew_alarms(&mut self, env: &Env) {
         for key in self.streams.keys(|_| true) {
             if let Some(stream) = self.streams.take(key) {
@@ -27,7 +27,8 @@ impl H2 {
         }
     }
 
-    /// Checks the timers of streams that may have expired.
+    /// Acts on the timers of streams that have expired: answers, resets or fails the stream, depending on
+    /// what is late.
     pub(super) fn check_alarms(&mut self, env: &mut Env, io: &mut Io) {
         while let Some(stream) = self.streams.take_due(env.now) {
             match stream.deadline(env) {

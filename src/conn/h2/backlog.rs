@@ -16,16 +16,18 @@ use crate::{
     proto::h2::Key,
 };
 
-/// Deferred credit of so many streams is looked through for closed ones, whose credit was returned.
+/// Number of entries of deferred credit from which on those of closed streams are removed first: their credit
+/// was returned.
 const MANY_STREAMS: usize = 256;
 
 impl H2 {
-    /// Returns `true` if whole replies beyond the limit wait for the peer.
+    /// Returns `true` if more than `outbound_bytes` of whole replies wait for the peer.
     pub(super) fn has_backlog(&self, env: &Env) -> bool {
         self.unsent_bytes > env.limits.http2.outbound_bytes
     }
 
-    /// Returns `true` if the handler of a stream has to wait.
+    /// Returns `true` if the handler of a stream has to wait: whole replies wait for the peer, and the stream
+    /// has no room in its window.
     pub(super) fn must_wait(&self, env: &Env, key: Key) -> bool {
         self.has_backlog(env) && self.core.room(key) == 0
     }
@@ -46,7 +48,7 @@ impl H2 {
         self.keep(env, io, Stream::new(key, incoming, stage));
     }
 
-    /// Starts the handlers that have to wait no longer.
+    /// Starts the handlers that have waited and need not wait any more.
     pub(super) fn start_delayed(&mut self, env: &mut Env, io: &mut Io) {
         for _ in 0..self.delayed.len() {
             let Some(key) = self.delayed.pop_front() else { return };
@@ -68,7 +70,8 @@ impl H2 {
         }
     }
 
-    /// Returns the credit of a complete body to the connection, unless the peer has to read first.
+    /// Gives the connection the credit of a complete body, unless the peer has to read first. The credit is
+    /// then deferred.
     pub(super) fn release_body(&mut self, env: &Env, io: &mut Io, key: Key, bytes: usize) {
         if !self.has_backlog(env) {
             return self.core.release(key, bytes, io.outbox.buffer());
@@ -80,7 +83,8 @@ impl H2 {
         self.owes_credit = true;
     }
 
-    /// Returns the credit that was deferred. The core has returned that of closed streams.
+    /// Gives the connection the credit that was deferred, unless the peer still has to read first. The core
+    /// has given that of closed streams itself.
     pub(super) fn release_deferred(&mut self, env: &Env, io: &mut Io) {
         if self.has_backlog(env) {
             self.owes_credit |= !self.deferred.is_empty();

@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl H2 {
-    /// Handles a part of a request's body.
+    /// Handles a part of a request's body, or of a WebSocket's data. `ends`: it is the last part.
     pub(super) fn data(&mut self, env: &mut Env, io: &mut Io, key: Key, bytes: &[u8], ends: bool) {
         let Some(mut stream) = self.streams.take(key) else {
             // Its request was answered, and its user wants nothing of the rest.
@@ -40,7 +40,8 @@ impl H2 {
         self.advance_stream(env, io, stream);
     }
 
-    /// Handles the trailers of a request's body, which are in the head.
+    /// Handles the trailers of a request's body, which are in `head`, and the end of the body with them.
+    /// `refused` is the rule that they break.
     pub(super) fn trailers(
         &mut self,
         env: &mut Env,
@@ -61,7 +62,7 @@ impl H2 {
         self.end_body(env, io, stream, trailers);
     }
 
-    /// Ends a body, and starts the request that waits for it.
+    /// Ends a body. Starts the request that waits for it, or answers it if the trailers broke a rule.
     fn end_body(
         &mut self,
         env: &mut Env,
@@ -87,7 +88,8 @@ impl H2 {
         }
     }
 
-    /// Stops receiving a body. A request that waits for it is answered with `refusal`.
+    /// Stops receiving a body that is too large. A request that waits for it is answered with `refusal`; a
+    /// stream whose reply was sent is reset with NO_ERROR.
     fn stop_body(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, refusal: Answer) {
         let key = stream.key;
         match stream.stage {
@@ -104,7 +106,7 @@ impl H2 {
     }
 }
 
-/// Makes a map of fields that the core has judged.
+/// Makes a map of fields that the core has checked. A field that is no valid header is left out.
 fn header_map(fields: Fields<'_>) -> HeaderMap {
     let valid = |(name, value): (&[u8], &[u8])| {
         Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))

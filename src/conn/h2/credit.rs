@@ -18,11 +18,13 @@ use crate::{
     proto::h2::Key,
 };
 
-/// Room of the connection's window below which bodies that get no credit leave theirs to others, bytes.
+/// Bytes left in the connection's window below which a body that gets no credit gives its part of that window
+/// to other streams.
 const LEAST_ROOM_BYTES: usize = 64 * 1024;
 
 impl H2 {
-    /// Gives a stream the credit that is due for its body. A body that nobody reads any more is discarded.
+    /// Gives a stream the credit that is due for its body, or marks it as waiting for credit. If the handler
+    /// has dropped the body, the rest is discarded.
     pub(super) fn update_incoming(&mut self, env: &Env, io: &mut Io, stream: &mut Stream) {
         let Some(incoming) = &mut stream.incoming else { return };
         let mut cx = Stream::context(&stream.waker);
@@ -48,7 +50,7 @@ impl H2 {
         self.core.release(stream.key, due, io.outbox.buffer());
     }
 
-    /// Returns `true` if a body that is collected may get credit.
+    /// Returns `true` if the body of this stream, which is collected, may get credit.
     fn may_collect(&self, env: &Env, key: Key) -> bool {
         if self.has_backlog(env) {
             return false;
@@ -61,7 +63,7 @@ impl H2 {
             || collecting().all(|stream| stream.key.id() > key.id())
     }
 
-    /// Gives the credit that was withheld before.
+    /// Gives the credit that was withheld or deferred, as far as it may be given by now.
     pub(super) fn grant_credit(&mut self, env: &mut Env, io: &mut Io) {
         if !std::mem::take(&mut self.owes_credit) {
             return;

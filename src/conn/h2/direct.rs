@@ -1,7 +1,7 @@
-//! Direct delivery: sends the events in the outlets of streams, past the turns of the core.
+//! Direct delivery: writes the events in the outlets of streams without waiting for the core's schedule.
 //!
-//! A stream whose outlet is open has nothing else to send, so its event is sent at once if windows and outbox
-//! have room, and no other stream waits for its turn. Any other event takes the turn of its stream.
+//! A stream whose outlet is open has nothing else to send, so its event is written at once if windows and
+//! outbox have room, and no other stream is scheduled. Any other event is sent when its stream is scheduled.
 
 use super::{H2, sending::write_data, stream::Stage};
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl H2 {
-    /// Sends the events in the outlets that were filled. Returns `false` if some of them wait for the turns
-    /// of their streams.
+    /// Writes the events in the outlets that were filled. Returns `false` if some of them wait until their
+    /// streams are scheduled.
     pub(super) fn send_events(&mut self, env: &mut Env, io: &mut Io) -> bool {
         // The memory of the list stays with the connection.
         let mut filled = std::mem::take(&mut self.filled);
@@ -25,7 +25,7 @@ impl H2 {
         is_all_sent
     }
 
-    /// Sends the event in the outlet of a stream. Returns `false` if it waits for the turn of the stream.
+    /// Writes the event in the outlet of a stream. Returns `false` if it waits until the stream is scheduled.
     fn send_event(&mut self, env: &Env, io: &mut Io, key: Key) -> bool {
         let room = self.core.direct_room(key).min(self.room_at_once(io));
         let Some(stream) = self.streams.get_mut(key) else { return true };

@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl H2 {
-    /// Handles a stream that the core has closed early.
+    /// Handles a stream that the core has closed before its end, because of a reset or a fault of the peer:
+    /// cancels its handler and reports its end.
     pub(super) fn reset_received(&mut self, env: &mut Env, io: &mut Io, key: Key, by: ResetBy) {
         if let ResetBy::Fault(fault) = by {
             env.counters.protocol_errors.add(fault.label);
@@ -27,13 +28,14 @@ impl H2 {
         self.drop_stream(env, io, *stream);
     }
 
-    /// Resets a stream.
+    /// Resets a stream, cancels its handler and reports its end.
     pub(super) fn give_up(&mut self, env: &mut Env, io: &mut Io, stream: Stream, code: ErrorCode) {
         self.core.reset(stream.key, code, io.outbox.buffer());
         self.drop_stream(env, io, stream);
     }
 
-    /// Drops a stream that is closed: cancels its handler, and reports its end.
+    /// Drops a stream that the core has closed: cancels its handler, and calls the end hooks unless its reply
+    /// was sent.
     fn drop_stream(&mut self, env: &mut Env, io: &Io, stream: Stream) {
         self.last_activity = env.now;
         let (telemetry, status, written) = match stream.stage {
@@ -56,7 +58,7 @@ impl H2 {
         telemetry.finish(env, io, status, Some(CONNECTION_ENDED), written);
     }
 
-    /// Gives up the streams that the peer's FIN leaves without hope: bodies whose rest will never arrive,
+    /// Resets the streams that the peer's FIN leaves without hope: bodies whose rest will never arrive,
     /// replies that wait for a window, and replies without an end of their own.
     pub(super) fn lose_hopeless(&mut self, env: &mut Env, io: &mut Io) {
         let is_stuck = |stream: &Stream| match &stream.stage {
@@ -93,7 +95,8 @@ impl H2 {
         self.drive(env, io, &[]);
     }
 
-    /// Asks the peer to begin no further stream.
+    /// Asks the peer with GOAWAY to begin no further stream, and drops streams whose replies were sent. Has
+    /// no effect if the connection is ending already. `cause` is a metric label.
     pub(super) fn leave(&mut self, env: &Env, io: &mut Io, cause: &'static str) {
         if self.core.state() != ConnectionState::Open {
             return;
@@ -107,7 +110,8 @@ impl H2 {
         }
     }
 
-    /// Ends the connection with everything on it.
+    /// Sends GOAWAY with this error code and drops all streams. The caller ends the connection. `cause` is a
+    /// metric label.
     pub(super) fn quit(&mut self, env: &mut Env, io: &mut Io, code: ErrorCode, cause: &'static str) {
         if self.core.state() == ConnectionState::Open {
             env.counters.h2_goaways.add(cause);
@@ -116,7 +120,8 @@ impl H2 {
         self.close_streams(env, io);
     }
 
-    /// Handles the end of the connection by the core.
+    /// Handles the end of the connection by the core: without a fault after the last stream, or because of a
+    /// fault of the peer.
     pub(super) fn over(&mut self, env: &mut Env, io: &mut Io, fault: Option<Fault>) {
         match fault {
             None => io.end(Ending::Finish, if env.is_draining() { DRAINED } else { "done" }),

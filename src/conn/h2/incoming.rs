@@ -20,21 +20,22 @@ enum Sink {
     Collect {
         bytes: Vec<u8>,
         limit: usize,
-        /// Expected length, bytes. The buffer is not made larger until more arrives.
+        /// Expected length in bytes; 0 if it is unknown. The buffer never becomes more than twice as large as
+        /// what has arrived.
         declared: usize,
     },
-    /// A handler that reads it as it arrives.
+    /// A handler that reads the body as it arrives.
     Stream(BodySender),
-    /// Nobody. `budget` is how many more bytes are received before the stream is reset.
+    /// Nobody. The body is too large once more than `budget` bytes come.
     Discard { budget: usize },
 }
 
 /// A body that is being received.
 pub(super) struct Incoming {
     sink: Sink,
-    /// Bytes that were received and not released: the peer has no credit for them.
+    /// Bytes that were received and for which the peer got no credit back.
     held: usize,
-    /// The peer waits for credit that is not its fault.
+    /// The peer may be waiting for credit, so that its silence is not its fault.
     is_paused: bool,
     rate: BodyRate,
 }
@@ -49,26 +50,26 @@ pub(super) enum Received {
 
 /// End of a body.
 pub(super) enum Ended {
-    /// It was collected.
+    /// The body was collected and is complete.
     Whole(Bytes),
-    /// Its handler has all of it, or nobody wanted it.
+    /// The handler was passed the end or the error of the body, or nobody wanted it.
     Passed,
-    /// Its trailers broke a rule, and it was collected.
+    /// The body was collected, and its trailers broke a rule.
     Refused(Reject),
 }
 
 impl Incoming {
-    /// Collects up to `limit` bytes, of which `declared` are expected.
+    /// Collects up to `limit` bytes, of which `declared` are expected; 0 if that is unknown.
     pub(super) fn collect(declared: usize, limit: usize, now: Instant) -> Self {
         Self::new(Sink::Collect { bytes: Vec::new(), limit, declared: declared.min(limit) }, now)
     }
 
-    /// Passes the body to a handler.
+    /// Passes the body to a handler as it arrives.
     pub(super) fn stream(sender: BodySender, now: Instant) -> Self {
         Self::new(Sink::Stream(sender), now)
     }
 
-    /// Discards up to `budget` bytes: a client that is nearly done need not be stopped.
+    /// Discards a body of up to `budget` bytes: a client that is nearly done need not be stopped.
     pub(super) fn discard(budget: usize, now: Instant) -> Self {
         Self::new(Sink::Discard { budget }, now)
     }
@@ -77,12 +78,12 @@ impl Incoming {
         Self { sink, held: 0, is_paused: false, rate: BodyRate::new(now) }
     }
 
-    /// Discards the rest of the body.
+    /// Discards the rest of the body, up to `budget` bytes. A handler that still reads it gets an error.
     pub(super) fn into_discarded(self, budget: usize, now: Instant) -> Self {
         Self { held: self.held, ..Self::discard(budget, now) }
     }
 
-    /// Takes received data.
+    /// Passes received data to the destination. A collected body gets nothing of data that exceeds its limit.
     pub(super) fn received(&mut self, data: &[u8], now: Instant) -> Received {
         self.rate.received(data.len(), now);
         self.held += data.len();
@@ -108,7 +109,7 @@ impl Incoming {
         if fits { Received::More } else { Received::TooLarge }
     }
 
-    /// Takes the end of the body. `trailers` is an error if they broke a rule.
+    /// Passes the end of the body to its destination. `trailers` is an error if they broke a rule.
     pub(super) fn end(self, trailers: Result<HeaderMap, Reject>) -> Ended {
         match (self.sink, trailers) {
             (Sink::Discard { .. }, _) => {}
@@ -121,8 +122,8 @@ impl Incoming {
         Ended::Passed
     }
 
-    /// Returns how many bytes of credit are due, by what has become of the received bytes. A handler that
-    /// takes more wakes the context. `None`: the handler has dropped the body.
+    /// Returns how many bytes of credit are due: those received that the destination has taken. When a
+    /// handler takes more, it wakes the context. Returns `None` if the handler has dropped the body.
     pub(super) fn poll_credit(&mut self, cx: &mut Context<'_>) -> Option<usize> {
         let untaken = match &mut self.sink {
             Sink::Collect { .. } | Sink::Discard { .. } => 0,
@@ -131,7 +132,7 @@ impl Incoming {
         Some(self.held.saturating_sub(untaken))
     }
 
-    /// Notes that credit was granted.
+    /// Notes that the peer got so many bytes of credit. If it waited for that, its rate is measured anew.
     pub(super) fn granted(&mut self, bytes: usize, now: Instant) {
         self.held -= bytes.min(self.held);
         if bytes > 0 && std::mem::take(&mut self.is_paused) {
@@ -140,12 +141,12 @@ impl Incoming {
         }
     }
 
-    /// Notes that the peer has to wait for credit, so that its silence is not its fault.
+    /// Notes that the peer may have to wait for credit, so that its silence is not its fault.
     pub(super) fn pause(&mut self) {
         self.is_paused = true;
     }
 
-    /// Returns how many bytes the peer has no credit for.
+    /// Returns how many received bytes the peer got no credit back for.
     pub(super) fn held(&self) -> usize {
         self.held
     }
@@ -158,25 +159,26 @@ impl Incoming {
         }
     }
 
-    /// Returns `true` if the peer waits for credit.
+    /// Returns `true` if the peer may be waiting for credit.
     pub(super) fn is_paused(&self) -> bool {
         self.is_paused
     }
 
-    /// Tells the handler that the rest arrives too slowly.
+    /// Ends the body of a handler that reads it with the error that the rest arrives too slowly.
     pub(super) fn fail_late(self) {
         if let Sink::Stream(sender) = self.sink {
             sender.fail(BodyError::Peer(TOO_SLOW));
         }
     }
 
-    /// Returns the time at which the peer will have been too slow.
+    /// Returns the time at which the peer will have been too slow; `None` while it may be waiting for credit,
+    /// and without limits.
     pub(super) fn deadline(&self, env: &Env) -> Option<Instant> {
         if self.is_paused { None } else { self.rate.deadline(env) }
     }
 }
 
-/// Makes room for more bytes. A peer that declares much and sends little makes the buffer at most twice as
+/// Makes room for `more` bytes. A peer that declares much and sends little makes the buffer at most twice as
 /// large as what it sent.
 fn make_room(bytes: &mut Vec<u8>, more: usize, declared: usize) {
     let needed = bytes.len() + more;

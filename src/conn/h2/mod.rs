@@ -5,12 +5,12 @@
 //!             │                        ├─ inline, pending ─► task ──┐
 //!             ▼                        └─ async ───────────► pool ──┴► reply ─► outbox
 //!  whole or streamed body
-//!                     bodies of replies ◄─ turns of the core ◄─ windows, priorities, room in the outbox
+//!                     bodies of replies ◄─ schedule of the core ◄─ windows, priorities, room in the outbox
 //! ```
 //!
-//! The protocol itself is [`proto::h2`](crate::proto::h2), here called the core. It decides which stream may
-//! send and how much. A reply that is complete at once leaves nothing behind; any other is a [`Stream`] until
-//! it is sent. HTTP/2 must not know the other protocols; a WebSocket on a stream is an
+//! The protocol itself is [`proto::h2`](crate::proto::h2), here called the core. It schedules the streams:
+//! which one may send next, and how much. A reply that is complete at once leaves nothing behind; any other
+//! is a [`Stream`] until it is sent. HTTP/2 must not know the other protocols; a WebSocket on a stream is an
 //! [`Endpoint`](crate::conn::ws::Endpoint) like any other.
 
 mod alarms;
@@ -47,14 +47,14 @@ use table::StreamTable;
 pub(super) use upgrade::Upgraded;
 use woken::Woken;
 
-/// Rounds of work in one call. What is left continues in the next turn, so that one connection does not hold
-/// the shard.
+/// Maximum number of rounds of work in one call. What is left continues in the next turn of the event loop,
+/// so that one connection does not hold the shard.
 const ROUNDS_PER_CALL: usize = 8;
 
 /// HTTP/2 state of one connection.
 pub(super) struct H2 {
     core: Core,
-    /// Streams that were not answered at once.
+    /// Open streams that were not answered at once.
     streams: StreamTable,
     /// Streams whose bodies or sockets have woken the connection.
     woken: Arc<Woken>,
@@ -62,17 +62,18 @@ pub(super) struct H2 {
     has_fin: bool,
     /// Time at which a stream last began or ended.
     last_activity: Instant,
-    /// Bytes of whole replies that wait for the peer.
+    /// Bytes of whole replies that wait for the peer. Those that several replies share do not count.
     unsent_bytes: usize,
     /// Requests whose handlers wait for the peer to read, oldest first.
     delayed: VecDeque<Key>,
-    /// Credit that the connection gets when the peer has read more: streams, and bytes of their bodies.
+    /// Credit that the connection gets when the peer has read more: streams, and numbers of bytes of their
+    /// bodies.
     deferred: Vec<(Key, usize)>,
-    /// A body was not given credit although it is wanted.
+    /// Credit may have been withheld or deferred, so that [`grant_credit`](Self::grant_credit) has work.
     owes_credit: bool,
-    /// Number of streams that are counted as open.
+    /// Number of open streams in the shard's counter.
     counted_streams: usize,
-    /// Kept for its memory.
+    /// Empty list, kept for its memory: see [`advance_woken`](Self::advance_woken).
     ready: Vec<Key>,
     /// Identifiers of streams whose outlets were filled.
     filled: Vec<u32>,
@@ -219,7 +220,7 @@ impl Protocol for H2 {
 }
 
 impl H2 {
-    /// Begins a connection whose client's preface has not been read.
+    /// Begins a connection whose client's preface has not been read, and writes the server's SETTINGS.
     pub(super) fn new(env: &Env, io: &mut Io) -> Self {
         let core = Core::new(&env.h2_limits, env.now, io.outbox.buffer());
         Self::with_core(core, env, io)
@@ -243,7 +244,8 @@ impl H2 {
         }
     }
 
-    /// Makes all progress that is possible: takes the input, advances streams that were woken, sends data.
+    /// Makes progress: takes the input, advances streams that were woken, sends data. What is left after
+    /// [`ROUNDS_PER_CALL`] rounds continues in the next turn of the event loop.
     fn drive(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
         let before = io.outbox.len();
         self.woken.enter();
@@ -316,7 +318,8 @@ impl H2 {
         self.advance_stream(env, io, stream);
     }
 
-    /// Makes the progress with a stream that needs no turn, and puts it back unless it is done.
+    /// Makes the progress with a stream that is possible before it is scheduled, and puts it back unless it
+    /// is done.
     fn advance_stream(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
         self.update_incoming(env, io, &mut stream);
         match stream.stage {
@@ -335,7 +338,7 @@ impl H2 {
         self.streams.put(stream, deadline);
     }
 
-    /// Returns `true` if every request is answered and sent.
+    /// Returns `true` if no stream is open: every request is answered, and its reply written.
     fn owes_nothing(&self) -> bool {
         self.core.open_streams() == 0
     }

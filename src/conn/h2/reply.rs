@@ -23,7 +23,8 @@ use crate::{
 };
 
 impl H2 {
-    /// Sends a reply, as much of it as is possible at once. The rest becomes a stream.
+    /// Writes a reply, as much of it as is possible at once. The rest is kept as a stream. If the reply
+    /// accepts a WebSocket it opens that.
     pub(super) fn answer(
         &mut self,
         env: &mut Env,
@@ -68,7 +69,8 @@ impl H2 {
         }
     }
 
-    /// Writes the head of a reply. Returns `false`, and writes nothing, if the stream has already ended.
+    /// Writes the head of a reply. Returns `false`, and writes nothing, if the stream has already ended. A
+    /// response with `Connection: close` makes the connection leave.
     #[expect(clippy::too_many_arguments, reason = "they are the parts of one head")]
     pub(super) fn write_head(
         &mut self,
@@ -107,8 +109,8 @@ impl H2 {
         self.keep(env, io, Stream::new(key, incoming, stage));
     }
 
-    /// Discards the rest of a body after its reply was sent. If that is too much, or the connection is to
-    /// end, the stream is reset with NO_ERROR (RFC 9113 §8.1).
+    /// Discards the rest of a request's body after its reply was written. If nothing is to be discarded, or
+    /// the connection is to end, the stream is reset with NO_ERROR (RFC 9113 §8.1).
     pub(super) fn discard_rest(&mut self, env: &mut Env, io: &mut Io, key: Key, incoming: Option<Incoming>) {
         if !self.core.may_receive(key) {
             return;
@@ -123,7 +125,7 @@ impl H2 {
         }
     }
 
-    /// Ends a stream whose reply was sent.
+    /// Resets a stream with NO_ERROR if its reply is complete, so that the peer stops sending.
     pub(super) fn finish_stream(&mut self, io: &mut Io, key: Key) {
         if !self.core.may_send(key) {
             self.core.reset(key, ErrorCode::NoError, io.outbox.buffer());

@@ -38,7 +38,7 @@ use crate::{
 struct Received<'a> {
     head: &'a DecodedHead,
     key: Key,
-    /// There is no body.
+    /// The stream ends with the head: there is no body.
     ends: bool,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Received<'a> {
 }
 
 impl H2 {
-    /// Serves a request whose head is complete.
+    /// Serves or refuses a request whose head is complete. `ends`: it has no body.
     pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, head: &DecodedHead, key: Key, ends: bool) {
         self.last_activity = env.now;
         io.has_requested = true;
@@ -128,8 +128,8 @@ impl H2 {
         self.answer_unserved(env, io, request, &method, answer, around);
     }
 
-    /// Answers a request for a static route with its prebuilt frames. Returns `false` if the request has to
-    /// take the general way.
+    /// Answers a request for a static route with its prebuilt frames. Returns `false`, and does nothing, if
+    /// the route is not static or the request has to take the general way: hooks, shedding, too little room.
     #[inline]
     fn answer_static(
         &mut self,
@@ -186,7 +186,7 @@ impl H2 {
         }
     }
 
-    /// Answers a request in the place of its handler.
+    /// Answers a request in the place of its handler, with the route's middleware around the answer.
     pub(super) fn answer_instead(
         &mut self,
         env: &mut Env,
@@ -218,7 +218,7 @@ impl H2 {
         self.started(env, io, exchange, incoming, started);
     }
 
-    /// Takes the reply of a handler that was started, or keeps the stream until there is one.
+    /// Writes the reply of a handler that was started, or keeps the stream until there is one.
     fn started(
         &mut self,
         env: &mut Env,
@@ -236,7 +236,7 @@ impl H2 {
         }
     }
 
-    /// Answers a request that breaks a rule.
+    /// Answers a request that breaks a rule, and counts the fault. Its body is discarded.
     pub(super) fn refuse(
         &mut self,
         env: &mut Env,
@@ -261,7 +261,8 @@ impl H2 {
         self.answer(env, io, exchange, incoming, response.into());
     }
 
-    /// Serves a request that matched a route. `copy` is a copy of its head.
+    /// Serves a request that matched a route: starts its handler, or first collects its body. `copy` is a
+    /// copy of its head.
     fn serve_matched(
         &mut self,
         env: &mut Env,
@@ -304,8 +305,8 @@ impl H2 {
         }
     }
 
-    /// Starts the handler and passes the body to it as it is received. The stream's window is the limit of
-    /// what the handler has not taken.
+    /// Starts the handler and passes the body to it as it is received. The stream's window limits what the
+    /// handler has not taken.
     fn stream_body(
         &mut self,
         env: &mut Env,
@@ -322,7 +323,7 @@ impl H2 {
         self.start_now(env, io, exchange, request, body, Some(incoming));
     }
 
-    /// Starts the handler of a request whose body is complete, or lets it wait for the peer to read.
+    /// Starts the handler of a request whose body is complete, or delays it while the peer has to read first.
     pub(super) fn start(
         &mut self,
         env: &mut Env,
@@ -338,7 +339,8 @@ impl H2 {
         self.start_now(env, io, exchange, request, body, incoming);
     }
 
-    /// Starts the handler of a request. Its body is complete, or a channel that the stream feeds.
+    /// Starts the handler of a request, whose `body` is complete or a channel that the stream feeds. Instead,
+    /// sheds it, or answers it if its route is static.
     pub(super) fn start_now(
         &mut self,
         env: &mut Env,

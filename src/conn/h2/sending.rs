@@ -1,5 +1,5 @@
-//! Sends reply bodies and WebSocket data of streams in the order of their priorities, while the windows and
-//! the outbox have room.
+//! Writes reply bodies and WebSocket data of streams in the order that the core schedules, while the windows
+//! and the outbox have room.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -14,25 +14,29 @@ use crate::{
     proto::h2::{Connection as Core, End, ErrorCode, Key, Sending, encode, frame::HEADER_BYTES},
 };
 
-/// Bytes that are committed to the socket at most before a stream that becomes ready gets its turn.
+/// Maximum number of bytes that are committed to the socket, so that a stream that becomes ready waits for no
+/// more than these.
 const COMMITTED_BYTES: usize = 128 * 1024;
 
-/// Turns in one call. A producer that always has a tiny piece must not hold the shard.
+/// Maximum number of parts that are sent in one call. A producer that always has a tiny piece must not hold
+/// the shard.
 const TURNS_PER_CALL: usize = 1024;
 
 impl H2 {
-    /// Returns how many bytes of data may be committed, besides the header of their frame.
+    /// Returns how many bytes of data may still be committed to the socket, besides the header of their
+    /// frame.
     pub(super) fn room(&self, io: &Io) -> usize {
         COMMITTED_BYTES.saturating_sub(io.committed() + HEADER_BYTES)
     }
 
-    /// Returns how many bytes a reply may send at once, past the turns of others: none while others wait.
+    /// Returns how many bytes a reply may write at once, without being scheduled: none while other streams
+    /// are.
     pub(super) fn room_at_once(&self, io: &Io) -> usize {
         if self.core.has_ready() { 0 } else { self.room(io) }
     }
 
-    /// Notes that a reply has nothing to send, and opens its outlet if there is room for an event. Called
-    /// directly after a poll of its body.
+    /// Removes a reply with nothing to send from the schedule, and opens its outlet if there is room for an
+    /// event. Called directly after a poll of its body.
     fn rest(&mut self, env: &Env, io: &Io, key: Key, streaming: &mut Streaming) {
         self.core.rest(key);
         if self.core.room(key) > 0 && self.room(io) > 0 {
@@ -40,7 +44,8 @@ impl H2 {
         }
     }
 
-    /// Gives streams their turns. Returns `true` if it stopped for the sake of other connections.
+    /// Sends parts of the scheduled streams while there is room. Returns `true` if it stopped after
+    /// [`TURNS_PER_CALL`], for the sake of other connections.
     pub(super) fn send_data(&mut self, env: &mut Env, io: &mut Io) -> bool {
         for _ in 0..TURNS_PER_CALL {
             let room = self.room(io);
@@ -56,7 +61,7 @@ impl H2 {
         true
     }
 
-    /// Sends the next part of a stream, with at most `room` bytes of data.
+    /// Sends the next part of a scheduled stream, with at most `room` bytes of data.
     fn take_turn(&mut self, env: &mut Env, io: &mut Io, stream: Box<Stream>, room: usize) {
         match stream.stage {
             Stage::Streaming(..) => self.continue_reply(env, io, stream, room),
@@ -69,7 +74,7 @@ impl H2 {
         }
     }
 
-    /// Sends the next part of a reply.
+    /// Sends the next part of a reply, with at most `room` bytes of data.
     fn continue_reply(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, room: usize) {
         let Stage::Streaming(telemetry, mut streaming) = stream.stage else { return };
         let mut cx = Stream::context(&stream.waker);
@@ -78,7 +83,8 @@ impl H2 {
         self.send_part(env, io, stream, telemetry, streaming, part);
     }
 
-    /// Sends a part of a reply and puts the stream back, unless the part is the last.
+    /// Writes a part of a reply and puts the stream back, unless the part is the last. A failed part resets
+    /// the stream.
     pub(super) fn send_part(
         &mut self,
         env: &mut Env,
@@ -139,7 +145,7 @@ impl H2 {
         });
     }
 
-    /// Asks for a turn of a reply that may have data. If its window is used up, its end may still be sent.
+    /// Schedules a reply that may have data. If its window is used up, its end may still be sent.
     pub(super) fn advance_reply(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
         self.core.want(stream.key);
         if self.core.sending(stream.key) != Sending::Blocked {
@@ -160,19 +166,20 @@ impl H2 {
         }
     }
 
-    /// Notes that a reply is not held for the peer any more.
+    /// Subtracts a reply that is not held for the peer any more from `unsent_bytes`.
     pub(super) fn uncharge(&mut self, streaming: &Streaming) {
         self.unsent_bytes -= streaming.charged_bytes();
     }
 }
 
-/// Sends data, for which there is room, as one DATA frame.
+/// Writes data as one DATA frame. The caller has checked that the windows have room.
 pub(super) fn write_data(core: &mut Core, io: &mut Io, key: Key, bytes: Bytes, end: End) {
     core.data_out(key, bytes.len(), end, io.outbox.buffer());
     io.outbox.share(bytes);
 }
 
-/// Polls a reply's body, which is code of the program: a panic ends its stream only.
+/// Calls `poll`, which polls a reply's body. The body is code of the program: a panic is counted, logged and
+/// ends only its stream.
 fn contained(env: &mut Env, telemetry: &Telemetry, poll: impl FnOnce(&mut Env) -> Part) -> Part {
     contained_end(env, telemetry, |env| Some(poll(env))).unwrap_or(Part::Pending)
 }

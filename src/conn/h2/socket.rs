@@ -25,7 +25,8 @@ use crate::{
 };
 
 impl H2 {
-    /// Opens the socket of a reply that accepts one. Returns any other reply, with the exchange.
+    /// Opens the socket of a reply that accepts one. Returns any other reply with the exchange, and counts it
+    /// if it refuses a handshake.
     pub(super) fn open_socket(
         &mut self,
         env: &mut Env,
@@ -67,7 +68,7 @@ impl H2 {
         self.advance_stream(env, io, stream);
     }
 
-    /// Makes the progress with a socket that needs no turn.
+    /// Makes the progress with a socket that is possible before its stream is scheduled.
     pub(super) fn advance_socket(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
         if let Stage::Socket(_, tunnel) = &mut stream.stage {
             tunnel.feed(env, Endpoint::woken);
@@ -78,7 +79,7 @@ impl H2 {
         self.after_socket_event(env, io, stream);
     }
 
-    /// Passes data from the peer to a socket.
+    /// Passes data from the peer to a socket, and the end of the data if `ends`.
     pub(super) fn socket_data(
         &mut self,
         env: &mut Env,
@@ -99,7 +100,7 @@ impl H2 {
         self.after_socket_event(env, io, stream);
     }
 
-    /// Checks the socket's clock.
+    /// Lets a socket whose deadline has passed send a ping or end.
     pub(super) fn socket_clock_due(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
         if let Stage::Socket(_, tunnel) = &mut stream.stage {
             tunnel.feed(env, Endpoint::clock_due);
@@ -155,7 +156,8 @@ impl H2 {
         self.put_back(env, stream);
     }
 
-    /// Ends the stream of a socket that has ended.
+    /// Ends the stream of a socket that has ended: in order, or with a reset if bytes are left unsent or the
+    /// peer did not answer a ping.
     fn end_socket(
         &mut self,
         env: &mut Env,

@@ -24,11 +24,11 @@ pub(super) struct Exchange {
     pub(super) key: Key,
     pub(super) request: encode::Exchange,
     pub(super) telemetry: Telemetry,
-    /// The request is an extended CONNECT whose stream is still open.
+    /// The request is an extended CONNECT whose client has not ended the stream: it may become a WebSocket.
     pub(super) offers_tunnel: bool,
 }
 
-/// A request that waits for its body.
+/// A request that matched a route and whose handler has not started.
 pub(super) struct RoutedRequest {
     pub(super) head: Head,
     pub(super) route: MatchedRoute,
@@ -45,26 +45,26 @@ pub(super) struct RoutedRequest {
 pub(super) enum Stage {
     /// The body is collected.
     Collecting(Exchange, Box<RoutedRequest>),
-    /// The handler starts when the peer has read more of what waits for it.
+    /// The handler starts when the peer has read more of the replies that wait for it.
     Delayed(Exchange, Box<(RoutedRequest, Body)>),
     /// The handler runs.
     Running(Exchange, RunningHandler),
-    /// The reply's head is sent, its body is not.
+    /// The reply's head was written, its body was not.
     Streaming(Telemetry, Box<Streaming>),
     /// The stream carries a WebSocket.
     #[cfg(feature = "ws")]
     Socket(Telemetry, Box<Tunnel>),
-    /// The reply is sent. The rest of the body is discarded.
+    /// The reply was written. The rest of the request's body is discarded.
     Discarding,
 }
 
 /// A stream that is open.
 pub(super) struct Stream {
     pub(super) key: Key,
-    /// Rest of the request's body.
+    /// Request's body, while more of it is to come.
     pub(super) incoming: Option<Incoming>,
     pub(super) stage: Stage,
-    /// Wakes the connection for this stream. Made when the stream is kept.
+    /// Waker of the connection for this stream; `None` until the stream is kept.
     pub(super) waker: Option<Waker>,
 }
 
@@ -73,7 +73,7 @@ impl Stream {
         Box::new(Self { key, incoming, stage, waker: None })
     }
 
-    /// Returns a context that wakes the connection for this stream.
+    /// Returns a context that wakes the connection for this stream, or nothing if there is no waker.
     pub(super) fn context(waker: &Option<Waker>) -> Context<'_> {
         Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()))
     }
@@ -88,7 +88,7 @@ impl Stream {
         }
     }
 
-    /// Returns the earliest of its deadlines, and what will be late then.
+    /// Returns the earliest of the stream's deadlines, and what will be late then; `None` if it has none.
     pub(super) fn deadline(&self, env: &Env) -> Option<(Instant, Late)> {
         let body = self.incoming.as_ref().and_then(|incoming| incoming.deadline(env));
         let stage = match &self.stage {

@@ -21,15 +21,15 @@ pub(super) struct Streaming {
     body: Body,
     /// Bytes taken from the body and not sent yet.
     piece: Bytes,
-    /// End after the piece, as far as it is known.
+    /// What follows the piece, as far as it is known.
     end: PieceEnd,
-    /// Bytes of the body still to be taken, if the head declared a length.
+    /// Bytes of the body still to be taken, if its length is known.
     left: Option<u64>,
     pub(super) status: StatusCode,
-    /// Bytes sent.
+    /// Bytes of the body that were written.
     pub(super) written: u64,
     pub(super) wait: Wait,
-    /// Bytes that count as held for the peer until they are sent.
+    /// Bytes that count as held for the peer until the reply ends.
     charged: usize,
     /// Direct delivery of the body's events.
     outlet: StreamOutlet<SharedChunk>,
@@ -50,9 +50,9 @@ enum PieceEnd {
 pub(super) enum Next {
     /// There may be more.
     Unknown,
-    /// Nothing by now. The context is woken when there is more.
+    /// Nothing yet. The context is woken when there is more.
     Pending,
-    /// Nothing.
+    /// Nothing: the data ends the reply.
     End,
 }
 
@@ -64,12 +64,12 @@ pub(super) enum Part {
     Trailers(HeaderMap),
     /// Nothing yet. The context is woken when there is more.
     Pending,
-    /// The reply cannot be completed.
+    /// The reply cannot be completed. The cause is a metric label.
     Failed(&'static str),
 }
 
 impl Streaming {
-    /// Sends a body as its producer makes it.
+    /// Prepares to send a body as its producer makes it.
     pub(super) fn new(body: Body, status: StatusCode, now: Instant) -> Self {
         let left = body.len();
         let (piece, end, wait) = (Bytes::new(), PieceEnd::Unknown, Wait::Window(now, 0));
@@ -77,14 +77,15 @@ impl Streaming {
         Self { body, piece, end, left, status, written: 0, wait, charged: 0, outlet }
     }
 
-    /// Sends a body that is complete.
+    /// Prepares to send a body that is complete.
     pub(super) fn whole(bytes: Bytes, status: StatusCode, now: Instant) -> Self {
         // Bytes that others share cost nothing more.
         let charged = if bytes.is_unique() { bytes.len() } else { 0 };
         Self { piece: bytes, end: PieceEnd::Nothing, charged, ..Self::new(Body::empty(), status, now) }
     }
 
-    /// Returns how many bytes are held for the peer.
+    /// Returns how many bytes count as held for the peer; 0 for a body that is not complete or whose bytes
+    /// are shared.
     pub(super) fn charged_bytes(&self) -> usize {
         self.charged
     }
@@ -94,8 +95,8 @@ impl Streaming {
         self.body.is_endless()
     }
 
-    /// Returns the next part, with at most `room` bytes of data. Polls the body only if nothing of it is
-    /// left.
+    /// Returns the next part, with at most `room` bytes of data. Polls the body only if nothing taken from it
+    /// is left.
     pub(super) fn next(
         &mut self,
         env: &mut Env,
@@ -126,8 +127,8 @@ impl Streaming {
         }
     }
 
-    /// Returns the end of the reply if it comes next: an end needs no window. Called while the window is used
-    /// up. Takes no data from the body, with the exception of one event of an event stream.
+    /// Returns the end or the failure of the reply if it comes next: that needs no window. Called while the
+    /// window is used up. Takes no data from the body, except one event from the outlet.
     pub(super) fn next_end(
         &mut self,
         env: &mut Env,
@@ -151,7 +152,8 @@ impl Streaming {
         }
     }
 
-    /// Takes data from the piece. `rests`: the body was polled in this call, and has nothing more.
+    /// Takes at most `room` bytes from the piece. `rests`: the body was polled in this call, and has nothing
+    /// more.
     fn take_data(&mut self, room: usize, rests: bool) -> Part {
         let bytes = self.piece.split_to(room.min(self.piece.len()));
         self.written += bytes.len() as u64;
@@ -177,9 +179,8 @@ impl Streaming {
         true
     }
 
-    /// Takes the event in the outlet, to be sent at once. Returns nothing if that was done before, and `None`
-    /// if the event has more than `room` bytes: it then waits for the turn of the stream, which must be asked
-    /// for.
+    /// Takes the event in the outlet, to be written at once. Returns empty bytes if there is none, and `None`
+    /// if the event is larger than `room` or follows other data: the caller then has the stream scheduled.
     pub(super) fn take_at_once(&mut self, env: &Env, room: usize) -> Option<Bytes> {
         if room == 0 || !self.piece.is_empty() {
             self.outlet.shut();
@@ -199,7 +200,8 @@ impl Streaming {
         Some(data)
     }
 
-    /// Opens the outlet. Called directly after a poll in which the body had nothing more.
+    /// Opens the outlet, if the body has one. Called directly after a poll in which the body had nothing
+    /// more.
     pub(super) fn open_outlet(&mut self, env: &Env, id: ConnId, label: u32) {
         self.outlet.open(env, id, label, |outlet| self.body.connect(outlet));
     }
@@ -226,7 +228,7 @@ impl Streaming {
         }
     }
 
-    /// Takes the next piece from the body. Returns a part if there is none.
+    /// Takes the next piece, or the end, from the body. Returns a part if the body has neither or has failed.
     fn poll_body(&mut self, env: &mut Env, telemetry: &Telemetry, cx: &mut Context<'_>) -> Option<Part> {
         match self.body.poll_frame(cx) {
             Poll::Pending => {
@@ -274,7 +276,8 @@ impl Streaming {
         Ok(())
     }
 
-    /// Returns the time at which the peer or the producer will have been too slow.
+    /// Returns the time at which the peer or the producer will have been too slow, and which of them; `None`
+    /// without a limit.
     pub(super) fn deadline(&self, env: &Env) -> Option<(Instant, Late)> {
         self.wait.deadline(env)
     }

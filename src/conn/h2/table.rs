@@ -21,15 +21,16 @@ pub(super) struct StreamTable {
 /// Place for one stream.
 #[derive(Default)]
 struct Slot {
-    /// A stream that is being advanced is not in the table.
+    /// Stream in this slot. One that is being advanced is not in the table.
     stream: Option<Box<Stream>>,
-    /// Time at which to check the timers of the stream that is here by then. Most streams end long before
-    /// their deadlines, so an alarm is not cancelled with its stream: the next one in the slot uses it.
+    /// Time at which to check the timers of the stream that is then in this slot. Most streams end long
+    /// before their deadlines, so an alarm is not cancelled with its stream: the next one in the slot uses
+    /// it.
     alarm: Option<Instant>,
 }
 
 impl StreamTable {
-    /// Removes and returns a stream.
+    /// Removes and returns a stream; `None` if it is not in the table.
     pub(super) fn take(&mut self, key: Key) -> Option<Box<Stream>> {
         let slot = self.slots.get_mut(key.slot())?;
         let stream = slot.stream.take_if(|stream| stream.key == key)?;
@@ -37,7 +38,7 @@ impl StreamTable {
         Some(stream)
     }
 
-    /// Returns a stream that stays in the table.
+    /// Returns a stream, which stays in the table; `None` if it is not there.
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Stream> {
         self.slots.get_mut(key.slot())?.stream.as_deref_mut().filter(|stream| stream.key == key)
     }
@@ -70,12 +71,12 @@ impl StreamTable {
         self.iter().filter(|stream| is(stream)).map(|stream| stream.key).collect()
     }
 
-    /// Returns the earliest alarm; `None` if there is no stream.
+    /// Returns the earliest alarm; `None` if there is none or no stream is in the table.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
         self.alarms.first().filter(|_| self.len > 0).map(|(at, _)| *at)
     }
 
-    /// Takes the next stream whose alarm is due out of the table.
+    /// Removes and returns the next stream whose alarm is due; `None` if none is.
     ///
     /// The alarm may be older than the stream's deadline. The caller checks the deadline and puts a stream
     /// that has time left [back](Self::put).
@@ -102,7 +103,7 @@ impl StreamTable {
         std::mem::take(&mut self.slots).into_iter().filter_map(|slot| slot.stream)
     }
 
-    /// Releases the memory of a table that had many streams and has none.
+    /// Releases the memory of an empty table with more than [`SMALL`] slots.
     pub(super) fn shrink(&mut self) {
         if self.len == 0 && self.slots.len() > SMALL {
             (self.slots, self.alarms) = (Vec::new(), BTreeSet::new());

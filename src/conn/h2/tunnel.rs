@@ -13,14 +13,15 @@ use crate::{
 /// A socket and the bytes that it has written.
 pub(super) struct Tunnel {
     pub(super) endpoint: Endpoint,
-    /// Bytes that the socket wrote.
+    /// Bytes that the socket wrote and that are not in `piece`.
     outbox: Outbox,
     /// Bytes taken from the outbox and not sent yet.
     piece: Bytes,
-    /// Received bytes that the peer has no credit for. It gets it when the handler has taken all messages.
+    /// Received bytes that the peer got no credit back for. It gets it when the handler has taken all
+    /// messages.
     pub(super) held: usize,
     pub(super) wait: Wait,
-    /// Bytes sent, including the headers of the socket's frames.
+    /// Bytes written to the stream, including the headers of the socket's frames.
     pub(super) written: u64,
 }
 
@@ -30,7 +31,7 @@ impl Tunnel {
         Self { endpoint, outbox, piece, held: 0, wait: Wait::Nothing, written: 0 }
     }
 
-    /// Calls the endpoint, which writes to the outbox meanwhile.
+    /// Calls the endpoint, which writes to `outbox` meanwhile, and handles what the call has changed.
     pub(super) fn feed(&mut self, env: &mut Env, feed: impl FnOnce(&mut Endpoint, &mut Env)) {
         self.endpoint.enter(&mut self.outbox, self.piece.len());
         feed(&mut self.endpoint, env);
@@ -38,7 +39,8 @@ impl Tunnel {
         self.endpoint.leave(&mut self.outbox);
     }
 
-    /// Writes the message in the outlet. Returns how many bytes wait to be sent.
+    /// Writes the message in the outlet, if there is one, to `outbox`. Returns how many bytes wait to be
+    /// sent.
     pub(super) fn deliver(&mut self, env: &Env) -> usize {
         self.endpoint.deliver(env, &mut self.outbox, self.piece.len());
         self.piece.len() + self.outbox.len()
@@ -49,7 +51,7 @@ impl Tunnel {
         !self.piece.is_empty() || !self.outbox.is_empty()
     }
 
-    /// Removes and returns the next bytes to send, at most `room`.
+    /// Removes and returns the next bytes to send, at most `room`; empty if none wait.
     pub(super) fn take(&mut self, room: usize) -> Bytes {
         if self.piece.is_empty()
             && let Some(segment) = self.outbox.take()

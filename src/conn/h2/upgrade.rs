@@ -28,7 +28,8 @@ pub(in crate::conn) struct Upgraded {
 }
 
 impl H2 {
-    /// Begins a connection behind the response `101`, and starts the handler of its first request.
+    /// Begins a connection behind the response `101`, and starts the handler of its first request, on stream
+    /// 1.
     pub(in crate::conn) fn upgraded(env: &mut Env, io: &mut Io, request: Upgraded) -> Self {
         let Upgraded { peer, mut head, route, body, mut telemetry } = request;
         let (core, key) = Core::upgraded(&env.h2_limits, env.now, peer, io.outbox.buffer());
@@ -44,7 +45,7 @@ impl H2 {
     }
 }
 
-/// Returns `true` for fields that concern the connection as it was before.
+/// Returns `true` for the names of fields that concern the HTTP/1.1 connection only.
 fn is_of_connection(name: &[u8]) -> bool {
     ["connection", "upgrade", "http2-settings"].iter().any(|of| name.eq_ignore_ascii_case(of.as_bytes()))
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::conn::{env::Env, timers::Timer};
 
-/// Event that a stream has waited for too long.
+/// Event that a stream waits for with a time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Late {
     /// The request's body.
@@ -21,7 +21,7 @@ pub(super) enum Late {
 }
 
 impl Late {
-    /// Returns the timer that it counts as.
+    /// Returns the timer as which its expiry is counted.
     pub(super) fn timer(self) -> Timer {
         match self {
             Self::Body => Timer::Body,
@@ -39,18 +39,20 @@ impl Late {
 pub(super) enum Wait {
     #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "only a WebSocket may have nothing to send"))]
     Nothing,
-    /// The peer's window or the stream's turn, and the bytes that were sent before.
+    /// Room in the peer's window or being scheduled, since this time, and the number of bytes that were sent
+    /// before.
     Window(Instant, u64),
-    /// The reply's producer.
+    /// The reply's producer, since this time.
     Producer(Instant),
 }
 
-/// Bytes that a stream must send within the time limit of a write stall, unless it has less: a peer must not
-/// hold a reply for ever by opening its window byte by byte.
+/// Bytes that a stream must send within `write_stall`, unless it has less: a peer must not hold a reply for
+/// ever by opening its window byte by byte.
 const LEAST_PROGRESS_BYTES: u64 = 1024;
 
 impl Wait {
-    /// Waits for the peer's window from `now` on, unless it did before and hardly anything was sent since.
+    /// Waits for the peer's window from `now` on. If it waited for that before and less than
+    /// [`LEAST_PROGRESS_BYTES`] were sent since, the start of the wait stays.
     pub(super) fn for_window(&mut self, now: Instant, written: u64) {
         match *self {
             Self::Window(_, before) if written < before + LEAST_PROGRESS_BYTES => {}
@@ -58,19 +60,19 @@ impl Wait {
         }
     }
 
-    /// Waits for the producer from `now` on, unless it did before.
+    /// Waits for the producer from `now` on. If it waited for that before, the start of the wait stays.
     pub(super) fn for_producer(&mut self, now: Instant) {
         if !matches!(self, Self::Producer(_)) {
             *self = Self::Producer(now);
         }
     }
 
-    /// Waits for the producer, which has just made something.
+    /// Waits for the producer, which has just made something, from `now` on.
     pub(super) fn produced(&mut self, now: Instant) {
         *self = Self::Producer(now);
     }
 
-    /// Starts the wait for the window again.
+    /// Makes a wait for the window begin at `now`. Has no effect on other waits.
     pub(super) fn restart(&mut self, now: Instant) {
         if let Self::Window(since, _) = self {
             *since = now;

@@ -11,8 +11,8 @@ use std::{
 
 use crate::proto::h2::Key;
 
-/// List of the streams that were woken. A connection that is at work looks at the list by itself. Otherwise
-/// the wake-up is passed on to it.
+/// List of the streams that were woken. While the connection is at work it looks at the list by itself;
+/// otherwise the first wake-up of a stream wakes the connection.
 pub(super) struct Woken {
     ready: Mutex<Ready>,
     connection: Waker,
@@ -20,10 +20,11 @@ pub(super) struct Woken {
 
 #[derive(Default)]
 struct Ready {
-    /// Each once: see [`StreamWaker::queued`].
+    /// Wakers of the woken streams, each once: see [`StreamWaker::queued`].
     list: Vec<Arc<StreamWaker>>,
     at_work: bool,
-    /// The connection is over and no stream is put on the list any more. Each entry keeps the list alive.
+    /// The connection is over and no stream is put on the list any more. Each entry would keep the list
+    /// alive.
     closed: bool,
 }
 
@@ -32,24 +33,26 @@ impl Woken {
         Arc::new(Self { ready: Mutex::default(), connection })
     }
 
-    /// Makes the waker of a stream.
+    /// Makes the waker of a stream, which puts it on the list.
     pub(super) fn waker(self: &Arc<Self>, stream: Key) -> Waker {
         Waker::from(Arc::new(StreamWaker { woken: self.clone(), stream, queued: AtomicBool::new(false) }))
     }
 
-    /// Must be called when the connection starts to work. It looks at the list before it stops.
+    /// Notes that the connection is at work: wake-ups of streams do not wake it until [`leave`](Self::leave)
+    /// or [`pause`](Self::pause).
     pub(super) fn enter(&self) {
         self.lock().at_work = true;
     }
 
-    /// Stops the work unless the list has an entry. Returns whether it stopped.
+    /// Notes that the connection stops its work, unless the list has an entry. Returns `true` if it stops.
     pub(super) fn leave(&self) -> bool {
         let mut ready = self.lock();
         ready.at_work = !ready.list.is_empty();
         !ready.at_work
     }
 
-    /// Stops the work for this turn. If the list has an entry, the connection is woken.
+    /// Notes that the connection stops its work for this turn. If the list has an entry, the connection is
+    /// woken.
     pub(super) fn pause(&self) {
         let mut ready = self.lock();
         ready.at_work = false;
@@ -68,7 +71,7 @@ impl Woken {
         drop(list);
     }
 
-    /// Moves the list to the end of `streams`.
+    /// Moves all entries of the list to the end of `streams`.
     pub(super) fn take(&self, streams: &mut Vec<Key>) {
         let mut ready = self.lock();
         // The memory of the list stays with it.
@@ -86,7 +89,7 @@ impl Woken {
 struct StreamWaker {
     woken: Arc<Woken>,
     stream: Key,
-    /// It is on the list.
+    /// The stream is on the list.
     queued: AtomicBool,
 }
 

@@ -12,7 +12,8 @@ use crate::{
 pub(super) struct Call {
     chain: Arc<Chain>,
     kept: Kept,
-    /// Copy of the server's response that the middleware surrounds instead of a handler.
+    /// Copy of the server's response that the middleware surrounds instead of a handler; `None` if the
+    /// handler runs.
     spare: Option<Response>,
 }
 
@@ -22,7 +23,8 @@ impl Call {
         Self { chain: chain.clone(), kept: chain.site.keep(request), spare }
     }
 
-    /// Counts and logs a panic, and returns the response.
+    /// Counts and logs a panic, and returns the response to the request: the server's response that was
+    /// surrounded, or else 500.
     pub(super) fn panicked(&mut self, payload: &(dyn Any + Send)) -> Response {
         let response = self.chain.site.panicked(&self.kept, payload);
         self.spare.take().unwrap_or(response)

@@ -1,4 +1,4 @@
-//! Inline handlers: polled once by the connection, then, if they have to wait, by the shard.
+//! Inline handlers: polled once by the connection, then, if they have to wait, as tasks of the shard.
 
 use std::{
     future::Future,
@@ -27,7 +27,8 @@ use crate::{
     routing::handler::{Chain, HandlerOutput, ResponseFuture},
 };
 
-/// Calls a handler and polls its future once. If it is not ready by then it becomes a task of the shard.
+/// Calls a handler and polls its future once. If it is not ready by then it becomes a task of the shard. A
+/// panic becomes a 500, and a call longer than `inline_stall` is counted and logged.
 ///
 /// With `instead`, this response of the server takes the place of the handler's, and only the middleware
 /// runs.

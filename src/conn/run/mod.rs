@@ -21,7 +21,7 @@ pub(super) use started::{RunningHandler, Started};
 pub(super) use watchdog::Watchdog;
 pub(super) use watchdog::report_panic;
 
-/// Starts a route's handler for request number `seq` of a connection.
+/// Starts a route's handler, with its middleware, for request number `seq` of a connection.
 pub(super) fn start(env: &mut Env, id: ConnId, seq: u32, route: &MatchedRoute, request: Request) -> Started {
     let Some(chain) = route.view.chain(route.index) else { return Started::Done(no_handler()) };
     match route.compiled().dispatch() {
@@ -30,7 +30,8 @@ pub(super) fn start(env: &mut Env, id: ConnId, seq: u32, route: &MatchedRoute, r
     }
 }
 
-/// Runs the middleware of a route around a response that the server gives instead of the handler.
+/// Runs the middleware of a route around a response that the server gives instead of the handler. Without
+/// middleware the response is the reply.
 ///
 /// The middleware of an async route runs on the pool, or on the connection's shard if the pool is full.
 pub(super) fn surround(

@@ -38,7 +38,7 @@ use crate::{
     },
 };
 
-/// Submits a request to the pool. If the pool is full, the response says so, and the middleware surrounds it
+/// Submits a request to the pool. If the pool is full or missing, answers 503, with the middleware around it
 /// on the shard.
 ///
 /// With `instead`, this response of the server takes the place of the handler's, and only the middleware
@@ -84,7 +84,8 @@ pub(super) fn start(
     }
 }
 
-/// Runs the middleware around an answer of the server, on the shard.
+/// Runs the middleware around an answer of the server on the shard. Without middleware the answer is the
+/// reply.
 fn answered(
     env: &mut Env,
     id: ConnId,
@@ -100,7 +101,8 @@ fn answered(
     inline::start(env, id, seq, chain, request, Some(response))
 }
 
-/// Submits a job to the lane that its handler needs. Returns the job if the pool refuses it.
+/// Submits a job to the lane that its handler needs. Returns the job if the pool refuses it, with its reply
+/// prevented.
 ///
 /// The job has no deadline of its own. Its connection has one, which does not run while the process is
 /// stopped, and cancels the job.
@@ -229,10 +231,10 @@ async fn run_chain(chain: &Arc<Chain>, request: Request, instead: Option<Respons
     }
 }
 
-/// Returns how far a body may run ahead of its connection. Over HTTP/2 a client can have many streams that it
-/// does not read.
+/// Returns how many bytes of a reply's body may wait between the pool's thread and the connection. Over
+/// HTTP/2 a client can have many streams that it does not read.
 fn window_bytes(env: &Env, request: &Request) -> usize {
-    /// Maximum number of bytes on an HTTP/2 stream.
+    /// Maximum number of waiting bytes for an HTTP/2 stream.
     const STREAM_BYTES: usize = 16 * 1024;
     match request.version() {
         Version::HTTP_2 => env.limits.body_window_bytes.min(STREAM_BYTES),
@@ -250,8 +252,8 @@ fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender
         .then(|| outcome.response.body_mut().replace_with_channel(window_bytes))
 }
 
-/// Sends a body's frames into a channel as its window allows. Ends when the receiver is dropped, even if the
-/// body has no frame ready.
+/// Sends a body's frames into a channel as its window allows, up to the body's end or failure. Ends early
+/// when the receiver is dropped, even if the body has no frame ready.
 async fn forward(mut sender: BodySender, mut body: Body) {
     while sender.ready().await {
         let next = poll_fn(|cx| match sender.poll_closed(cx) {
@@ -267,7 +269,8 @@ async fn forward(mut sender: BodySender, mut body: Body) {
     }
 }
 
-/// Connection that waits for a reply. If it is dropped without one, it replies 503.
+/// Return address of a request: the connection that waits for its reply. If it is dropped before a reply was
+/// sent it sends 503.
 struct ReplyTo {
     /// `None` once the reply was sent.
     sender: Option<ShardSender<Msg>>,
@@ -297,8 +300,8 @@ impl ReplyTo {
         }
     }
 
-    /// Sends a reply if the shard's inbox has room. Otherwise the connection answers when its own deadline
-    /// passes.
+    /// Sends a reply if the shard's inbox has room. Otherwise the reply is lost, and the connection answers
+    /// when the deadline of the job passes.
     fn send_now(&mut self, outcome: Outcome) {
         let message = self.message(outcome);
         if let Some(sender) = self.sender.take() {
@@ -306,7 +309,7 @@ impl ReplyTo {
         }
     }
 
-    /// Prevents any reply.
+    /// Prevents any reply, also that of being dropped.
     fn disarm(&mut self) {
         self.sender = None;
     }

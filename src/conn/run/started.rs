@@ -12,9 +12,9 @@ use crate::{
 
 /// Result of starting a handler.
 pub(in crate::conn) enum Started {
-    /// The handler has replied, or cannot run.
+    /// The handler has replied, or the server answered in its place.
     Done(Outcome),
-    /// The handler runs on. Its reply comes as a message.
+    /// The handler runs on. Its reply comes later, by the number of its request.
     Running(RunningHandler),
 }
 
@@ -27,7 +27,8 @@ pub(in crate::conn) enum RunningHandler {
         job: JobHandle,
         /// Time at which the connection stops waiting for it.
         deadline: Option<Instant>,
-        /// Present if the program shapes the server's responses.
+        /// Parts for the response if the handler is late; `None` if the program does not shape the server's
+        /// responses.
         late: Option<Box<LateAnswer>>,
     },
     /// Stands for a handler in unit tests: its deadline, and whether it was cancelled.
@@ -36,7 +37,8 @@ pub(in crate::conn) enum RunningHandler {
 }
 
 impl RunningHandler {
-    /// Returns the time at which the connection stops waiting.
+    /// Returns the time at which the connection stops waiting; `None` if it does not, as for every inline
+    /// handler.
     pub(in crate::conn) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Shard(_) => None,
@@ -46,7 +48,7 @@ impl RunningHandler {
         }
     }
 
-    /// Cancels the handler because its time is over.
+    /// Cancels the handler because its deadline has passed. A waiting job of the pool is refused as expired.
     pub(in crate::conn) fn expire(&self) {
         match self {
             Self::Pool { job, .. } => job.expire(),
@@ -64,7 +66,7 @@ impl RunningHandler {
         }
     }
 
-    /// Returns the response to a request whose handler is late.
+    /// Returns the response to a request whose handler is late: 503, shaped by the program if it does that.
     pub(in crate::conn) fn late(&self) -> Outcome {
         match self {
             Self::Pool { late: Some(late), .. } => late.0.site.shaped(&late.1, answers::late()).into(),

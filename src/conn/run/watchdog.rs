@@ -8,7 +8,7 @@ use std::{
 
 use crate::{conn::env::Env, metrics::RouteMetrics, routing::handler::PanicReport};
 
-/// Detects when a future of a route blocks its shard for longer than `inline_stall`.
+/// Detects when one poll of a route's future blocks its shard for longer than `inline_stall`.
 pub(in crate::conn) struct Watchdog {
     limit: Duration,
     shard: usize,
@@ -20,7 +20,8 @@ impl Watchdog {
         Self { limit: env.timeouts.inline_stall, shard: env.shard, route_metrics }
     }
 
-    /// Checks a poll that began at this time and has just returned.
+    /// Counts and logs a poll that began at this time and has just returned, if it took longer than the
+    /// limit.
     pub(in crate::conn) fn check_since(&self, began: Instant) {
         check(self.limit, self.shard, &self.route_metrics, began.elapsed());
     }
@@ -36,14 +37,15 @@ impl Watchdog {
         self.route_metrics.template()
     }
 
-    /// Logs a panic of the route's code. `what` says what panicked, and what happens now.
+    /// Logs a panic of the route's code. `what` is the message: what panicked, and what the server does about
+    /// it.
     #[cfg(feature = "ws")]
     pub(in crate::conn) fn report_panic(&self, what: &'static str, payload: &(dyn Any + Send)) {
         report_panic(what, self.route_metrics.template(), payload);
     }
 }
 
-/// Checks a call of a route's handler that took so long. A call above the limit is counted and logged.
+/// Counts and logs a call of a route's code on the shard that took longer than `limit`.
 pub(super) fn check(limit: Duration, shard: usize, route_metrics: &RouteMetrics, took: Duration) {
     if took > limit {
         route_metrics.stalled(shard);
@@ -52,7 +54,7 @@ pub(super) fn check(limit: Duration, shard: usize, route_metrics: &RouteMetrics,
     }
 }
 
-/// Logs a panic of code that runs on the shard for a route.
+/// Logs a panic of code that runs on the shard for a route. `what` is the message.
 pub(in crate::conn) fn report_panic(what: &'static str, route: &str, payload: &(dyn Any + Send)) {
     let remedy = "move this part to the pool, with an async route or a pool of the program's own";
     PanicReport { what, method: None, route, request_id: None, remedy }.log(payload);

@@ -41,13 +41,13 @@ const DELIVERIES_PER_CALL: usize = 64;
 pub(in crate::conn) enum End {
     /// Both sides have sent Close.
     Closed,
-    /// The peer broke the protocol and was sent a Close that says so.
+    /// The peer broke the protocol; it was sent a Close with the fault's code, if it could still be.
     Fault,
     /// The peer did not answer the server's Close in time.
     Unanswered,
-    /// The peer sent FIN without a Close.
+    /// The peer sent FIN before the closing handshake was complete.
     Gone,
-    /// The peer did not answer a ping.
+    /// The peer sent nothing in time after a ping.
     Silent,
 }
 
@@ -64,8 +64,8 @@ impl End {
     }
 }
 
-/// Waker of the handler: wakes the connection and marks the handler to be polled. The connection's own waker
-/// does not, so that messages of sources cost no poll of the handler.
+/// Waker of the handler: wakes the connection or the stream, and marks the handler to be polled. The waker of
+/// the sources does not mark it, so that messages of sources cost no poll of the handler.
 struct HandlerWaker {
     is_woken: AtomicBool,
     connection: Waker,
@@ -108,13 +108,13 @@ pub(in crate::conn) struct Endpoint {
     timeouts: SocketTimeouts,
     /// Time of the last received bytes.
     last_received: Instant,
-    /// Time of the last ping; `None` once bytes were received.
+    /// Time of the last ping; `None` if bytes were received since then.
     pinged: Option<Instant>,
     /// Time by which closing must be complete.
     close_by: Option<Instant>,
     /// The peer sent FIN.
     has_fin: bool,
-    /// The socket ends without sending anything more.
+    /// End of a socket whose peer is gone or silent; nothing more is sent then. `None` otherwise.
     lost: Option<End>,
     /// The socket is counted as open.
     is_open: bool,
@@ -125,7 +125,7 @@ pub(in crate::conn) struct Endpoint {
 enum SourceProgress {
     /// A source may have more.
     Unknown,
-    /// They were polled in this call, and had nothing more.
+    /// The sources were polled in this call and have nothing more.
     Rest,
     /// A source may have more and is not polled, because too much waits to be sent.
     HeldBack,
@@ -165,8 +165,8 @@ impl Endpoint {
         }
     }
 
-    /// Lends the outbox to the socket before a call. `behind_bytes` were taken out of it and are not sent
-    /// yet.
+    /// Lends the outbox to the socket before a call. `behind_bytes` is how many bytes have left the outbox
+    /// and are not sent yet.
     pub(in crate::conn) fn enter(&mut self, outbox: &mut Outbox, behind_bytes: usize) {
         if self.source_progress == SourceProgress::Rest {
             self.source_progress = SourceProgress::Unknown;
@@ -197,8 +197,8 @@ impl Endpoint {
         self.poll_handler(env);
     }
 
-    /// Handles what a call has changed: new sources, a close, the peer's end. Called after each of the other
-    /// calls.
+    /// Handles what a call has changed: new sources, a close, the peer's end. Called after each of the calls
+    /// between [`enter`](Self::enter) and [`leave`](Self::leave).
     pub(in crate::conn) fn after_event(&mut self, env: &mut Env) {
         if !self.state.borrow().attached.is_empty() {
             self.poll_sources(env);
@@ -244,7 +244,8 @@ impl Endpoint {
         self.read_on(env);
     }
 
-    /// Handles progress in sending: the kernel or the stream took bytes.
+    /// Handles progress in sending, so that there may be room: continues the handler, senders and sources
+    /// that wait for room.
     pub(in crate::conn) fn sent(&mut self, env: &mut Env) {
         let due = {
             let mut state = self.state.borrow_mut();
@@ -261,12 +262,13 @@ impl Endpoint {
         }
     }
 
-    /// Closes the socket because the server stops.
+    /// Closes the socket with code 1001 because the server stops. Has no effect if it is closing already.
     pub(in crate::conn) fn drain(&mut self, env: &mut Env) {
         self.close(env, Code::GOING_AWAY, "the server is stopping");
     }
 
-    /// Sends a ping that is due, or ends the socket of a peer that does not answer.
+    /// Sends a ping that is due, or ends the socket of a peer that does not answer. While the socket is
+    /// closing, only counts the timeout of that.
     pub(in crate::conn) fn clock_due(&mut self, env: &mut Env) {
         if let Some(close_by) = self.close_by {
             if close_by <= env.now && !self.state.borrow().closing().is_finished() {
@@ -290,8 +292,8 @@ impl Endpoint {
         }
     }
 
-    /// Returns the time at which to call [`clock_due`](Self::clock_due). `None` while the handler does not
-    /// take messages: nothing is read then, so silence is not the peer's fault.
+    /// Returns the time at which to call [`clock_due`](Self::clock_due). `None` without a limit, and while
+    /// the handler does not take messages: nothing is read then, so silence is not the peer's fault.
     pub(in crate::conn) fn deadline(&self) -> Option<Instant> {
         if self.close_by.is_some() {
             return self.close_by;
@@ -303,12 +305,14 @@ impl Endpoint {
         after.filter(|_| self.wants_read()).and_then(|after| since.checked_add(after))
     }
 
-    /// Returns `true` if the handler has taken everything that was received.
+    /// Returns `true` if more bytes may be read: the handler has taken everything that was received, and no
+    /// FIN came.
     pub(in crate::conn) fn wants_read(&self) -> bool {
         !self.has_fin && self.unread.is_empty() && self.state.borrow().can_read()
     }
 
-    /// Returns `true` if nothing here waits for bytes to be sent.
+    /// Returns `true` if the socket is not closing, and neither a source nor a sender waits for bytes to be
+    /// sent.
     pub(in crate::conn) fn rests(&self) -> bool {
         self.source_progress != SourceProgress::HeldBack
             && self.close_by.is_none()
@@ -335,7 +339,8 @@ impl Endpoint {
         self.close_by.is_some_and(|at| at <= now)
     }
 
-    /// Writes the message in the outlet, behind the bytes in `outbox` and so many that were taken out of it.
+    /// Writes the message in the outlet, if there is one, behind the bytes in `outbox` and `behind_bytes`
+    /// that have left it. Shuts the outlet if that many bytes leave no room for another message.
     pub(in crate::conn) fn deliver(&mut self, env: &Env, outbox: &mut Outbox, behind_bytes: usize) {
         let state = &mut *self.state.borrow_mut();
         self.outlet.take(env.now, |message| state.write_direct(outbox, message));
@@ -344,8 +349,8 @@ impl Endpoint {
         }
     }
 
-    /// Opens the outlet if the only source was polled in this call and had nothing more. `label` names the
-    /// stream on its connection.
+    /// Opens the outlet if the socket has exactly one source, which was polled in this call and had nothing
+    /// more. `label` names the stream on its connection.
     pub(in crate::conn) fn open_outlet(&mut self, env: &Env, id: ConnId, label: u32) {
         let state = self.state.borrow();
         let is_closing = self.close_by.is_some() || !state.closing().may_send();
@@ -363,7 +368,7 @@ impl Endpoint {
         self.outlet.shut();
     }
 
-    /// Returns how many bytes of payload were sent.
+    /// Returns how many bytes of payload were written for the peer.
     pub(in crate::conn) fn sent_bytes(&self) -> u64 {
         self.state.borrow().sent_bytes
     }
@@ -387,7 +392,8 @@ impl Endpoint {
 
 /// Receiving.
 impl Endpoint {
-    /// Parses input until it is used up or a message waits for the handler.
+    /// Parses input until it is used up or a message waits for the handler. Input after a fault or a
+    /// completed close is ignored.
     fn read(&mut self, env: &mut Env, input: &mut &[u8]) {
         if self.state.borrow().closing().is_finished() {
             // The peer broke the protocol, or both sides have sent Close: the rest is ignored.
@@ -444,7 +450,8 @@ impl Endpoint {
         self.start_closing(env);
     }
 
-    /// Ends the socket of a peer that sent FIN without a Close, once the handler has taken all messages.
+    /// Ends the socket of a peer that sent FIN before the closing handshake was complete, once the handler
+    /// has taken all messages.
     fn end_if_gone(&mut self) {
         let gone = self.has_fin && self.unread.is_empty() && self.state.borrow().can_read();
         if gone && !self.state.borrow().closing().is_finished() {
@@ -468,7 +475,8 @@ impl Endpoint {
 
 /// Handler and sources.
 impl Endpoint {
-    /// Polls the handler. A panic is caught and closes the socket.
+    /// Polls the handler, unless it has ended. Its end closes the socket: with code 1000, or with 1011 after
+    /// an error or a panic, which is caught.
     fn poll_handler(&mut self, env: &mut Env) {
         let Some(handler) = &mut self.handler else { return };
         let began = Instant::now();
@@ -509,7 +517,8 @@ impl Endpoint {
         }
     }
 
-    /// Sends the messages of the sources, as long as the peer keeps up.
+    /// Writes the messages of the sources, as long as the outbox has room. A source that panics closes the
+    /// socket with code 1011.
     fn poll_sources(&mut self, env: &mut Env) {
         self.take_from_outlet(env);
         if !self.state.borrow().attached.is_empty() {
@@ -535,7 +544,7 @@ impl Endpoint {
         }
     }
 
-    /// Sends the message in the outlet before its source is polled.
+    /// Writes the message in the outlet, if there is one. Called before its source is polled.
     fn take_from_outlet(&mut self, env: &Env) {
         let state = &mut *self.state.borrow_mut();
         // A socket that is closing sends no further message.
@@ -547,7 +556,8 @@ impl Endpoint {
         drop(self.sources.swap_remove(index));
     }
 
-    /// Sends the messages of one source. Returns `false` if the source has ended.
+    /// Writes the messages of one source. Returns `false` if the source has ended, closes the socket or can
+    /// send nothing more.
     fn poll_source(&mut self, env: &mut Env, index: usize) -> bool {
         let mut cx = Context::from_waker(&self.wakes.connection);
         for _ in 0..DELIVERIES_PER_CALL {

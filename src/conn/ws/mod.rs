@@ -49,7 +49,8 @@ impl Ws {
         this
     }
 
-    /// Calls the endpoint, which writes to the connection's outbox meanwhile.
+    /// Calls the endpoint, which writes to the connection's outbox meanwhile. Afterwards handles what the
+    /// call has changed, and opens the outlet if it may be open.
     fn with_endpoint(&mut self, env: &mut Env, io: &mut Io, call: impl FnOnce(&mut Endpoint, &mut Env)) {
         self.endpoint.enter(&mut io.outbox, io.sealed_bytes);
         call(&mut self.endpoint, env);
@@ -71,7 +72,7 @@ impl Ws {
         self.endpoint.cancel(env);
     }
 
-    /// Reports the end of the socket to the metrics and hooks.
+    /// Reports the end of the socket to the end hooks, once.
     fn finish(&mut self, env: &Env, io: &mut Io, error: Option<&'static str>) {
         if let Some(telemetry) = self.telemetry.take() {
             let status = http::StatusCode::SWITCHING_PROTOCOLS;

@@ -63,11 +63,11 @@
 //! The states of one reply, from the start of its handler to its last byte:
 //!
 //! ```text
-//!  Running ── the handler replies, or is late ──► Ready ── its turn ──┬── whole body ──► sent
+//!  Running ── the handler replies, or is late ──► Ready ── oldest ────┬── whole body ──► sent
 //!                                                                     └──► Streaming ── body ends ──► sent
 //! ```
 //!
-//! Replies take their turns in the order of the requests. Only the oldest reply can be streaming, so it has a
+//! Replies are written in the order of the requests. Only the oldest reply can be streaming, so it has a
 //! place of its own beside the queue of the others. A reply that is ready while no other is owed is written
 //! at once, without a place in the queue.
 
@@ -114,7 +114,7 @@ pub(super) enum Reading {
     /// Bytes that nobody wants, because the connection closes after the replies that are owed. Holds the
     /// number of bytes discarded so far.
     Discard(usize),
-    /// Nothing: the peer sent FIN between two requests.
+    /// Nothing: the peer sent FIN outside a body, or another protocol has taken over.
     Ended,
 }
 
@@ -145,7 +145,7 @@ impl Reading {
         if is_proxied { Preamble } else { FirstHead }
     }
 
-    /// The PROXY preamble was parsed.
+    /// Moves from `Preamble` to `FirstHead`: the PROXY preamble was parsed.
     pub(super) fn preamble_parsed(&mut self) {
         match self {
             Preamble => *self = FirstHead,
@@ -154,7 +154,7 @@ impl Reading {
         }
     }
 
-    /// The bytes so far look like the preface of HTTP/2.
+    /// Moves to `Preface`: the bytes so far look like the preface of HTTP/2.
     pub(super) fn preface_begun(&mut self) {
         match self {
             FirstHead | Preface => *self = Preface,
@@ -163,7 +163,7 @@ impl Reading {
         }
     }
 
-    /// A request head was parsed and its request may start.
+    /// Moves from `FirstHead` to `Head`: a request head was parsed and its request may start.
     pub(super) fn head_parsed(&mut self) {
         match self {
             FirstHead => *self = Head,
@@ -173,7 +173,8 @@ impl Reading {
         }
     }
 
-    /// A request head was parsed, but its request must not overlap those in progress.
+    /// Moves from `Head` to `HeldHead`: a request head was parsed, but its request must not overlap those in
+    /// progress.
     pub(super) fn head_held(&mut self) {
         match self {
             Head => *self = HeldHead,
@@ -182,7 +183,8 @@ impl Reading {
         }
     }
 
-    /// The peer announced that the request that was just parsed, which has no body, is its last.
+    /// Moves from `Head` to `LastRequest`: the peer announced that the request that was just parsed, which
+    /// has no body, is its last.
     pub(super) fn last_request_parsed(&mut self) {
         match self {
             Head => *self = LastRequest,
@@ -191,7 +193,8 @@ impl Reading {
         }
     }
 
-    /// The request that was just parsed has a body. If the connection closes the body is not read.
+    /// Moves from `Head` to `Body`: the request that was just parsed has a body. If the connection closes the
+    /// body is dropped unread.
     pub(super) fn body_follows(&mut self, incoming: Box<Incoming>) {
         match self {
             Head => *self = Body(incoming, AfterBody::Head),
@@ -201,8 +204,8 @@ impl Reading {
         }
     }
 
-    /// A request that offers to switch protocols was started and its reply is owed. Only requests without a
-    /// body, or whose body was read, can switch.
+    /// Moves from `Head` to `UpgradeOffered`: a request that offers to switch protocols was started and its
+    /// reply is owed. Has no effect if a body is still to be read or the connection closes.
     pub(super) fn upgrade_offered(&mut self) {
         match self {
             Head => *self = UpgradeOffered,
@@ -213,7 +216,8 @@ impl Reading {
         }
     }
 
-    /// A reply was sent. `owes_more`: other replies are still owed.
+    /// Moves from `HeldHead`, or from `UpgradeOffered` unless other replies are owed (`owes_more`), to
+    /// `Head`: a reply was written.
     pub(super) fn reply_sent(&mut self, owes_more: bool) {
         match self {
             HeldHead => *self = Head,
@@ -223,7 +227,8 @@ impl Reading {
         }
     }
 
-    /// The body is complete, or is not read any further. Returns it if there was one.
+    /// Moves from `Body` to the state after it, and returns the body: it is complete, or is not read any
+    /// further. Returns `None` in other states.
     pub(super) fn take_body(&mut self) -> Option<Box<Incoming>> {
         let Body(_, then) = self else { return None };
         let next = match then {
@@ -236,7 +241,8 @@ impl Reading {
         }
     }
 
-    /// The connection closes after the replies that are owed, and the current body, if any.
+    /// Moves to `Discard`, after the body if one is being read: the connection closes after the replies that
+    /// are owed.
     pub(super) fn close_after_replies(&mut self) {
         match self {
             Body(_, then) => *then = AfterBody::Discard,
@@ -248,7 +254,7 @@ impl Reading {
         }
     }
 
-    /// Nothing is read any more, not even the rest of a body.
+    /// Moves to `Discard` from every state, and drops a body that is being read.
     pub(super) fn stop(&mut self) {
         match self {
             Discard(_) => {}
@@ -257,7 +263,7 @@ impl Reading {
         }
     }
 
-    /// Bytes came that nobody wants.
+    /// Counts bytes that nobody wants. Moves from `LastRequest` to `Discard`.
     pub(super) fn discarded(&mut self, count: usize) {
         match self {
             LastRequest => *self = Discard(count),
@@ -269,8 +275,8 @@ impl Reading {
         }
     }
 
-    /// The peer sent FIN and everything before it was parsed. Returns the body that it cut short, if there
-    /// was one.
+    /// Moves to `Ended`, or from `Body` to `Discard`: the peer sent FIN and everything before it was parsed.
+    /// Returns the body that it cut short, if there was one.
     pub(super) fn fin_reached(&mut self) -> Option<Box<Incoming>> {
         match self {
             Preamble | FirstHead | Preface | Head => *self = Ended,
@@ -284,7 +290,7 @@ impl Reading {
         None
     }
 
-    /// Another protocol takes over.
+    /// Moves to `Switched`: another protocol takes over.
     pub(super) fn switch_to(&mut self, next: NextProtocol) {
         match self {
             FirstHead | Preface | Head | UpgradeOffered | LastRequest | Discard(_) => *self = Switched(next),
@@ -292,7 +298,7 @@ impl Reading {
         }
     }
 
-    /// Returns the protocol that takes over, if one does.
+    /// Moves from `Switched` to `Ended` and returns the protocol that takes over; `None` in other states.
     pub(super) fn take_switch(&mut self) -> Option<NextProtocol> {
         if !matches!(self, Switched(_)) {
             return None;
@@ -319,7 +325,8 @@ impl Reading {
         }
     }
 
-    /// Reports a transition that the diagram does not have. The state stays as it is.
+    /// Panics in a debug build, because of a transition that the diagram does not have. In other builds it
+    /// has no effect and the state stays as it is.
     #[cold]
     fn impossible(&self, transition: &str) {
         debug_assert!(false, "no transition `{transition}` from state `{}`", self.name());
@@ -347,7 +354,7 @@ impl Reading {
 /// Replies that are owed, in the order of their requests.
 #[derive(Default)]
 pub(super) struct Replies {
-    /// The oldest reply, if its head was sent and its body was not.
+    /// The oldest reply, if its head was written and its body was not.
     streaming: Option<Box<Streaming>>,
     /// The other replies, oldest first.
     queue: VecDeque<QueuedReply>,
@@ -355,33 +362,34 @@ pub(super) struct Replies {
     first_seq: u32,
 }
 
-/// Reply of which nothing was sent.
+/// Reply of which nothing was written.
 struct QueuedReply {
     context: ReplyContext,
     state: ReplyState,
 }
 
-/// State of a reply of which nothing was sent.
+/// State of a reply of which nothing was written.
 enum ReplyState {
     /// The handler runs.
     Running(RunningHandler),
-    /// The response waits for its turn.
+    /// The response waits until earlier replies are written.
     Ready(Outcome),
 }
 
 /// Transitions of the writing side.
 impl Replies {
-    /// A handler was started that runs on.
+    /// Queues the place of a reply whose handler runs on.
     pub(super) fn push_running(&mut self, context: ReplyContext, task: RunningHandler) {
         self.queue.push_back(QueuedReply { context, state: ReplyState::Running(task) });
     }
 
-    /// A reply is ready behind earlier ones.
+    /// Queues a reply that is ready behind earlier ones.
     pub(super) fn push_ready(&mut self, context: ReplyContext, outcome: Outcome) {
         self.queue.push_back(QueuedReply { context, state: ReplyState::Ready(outcome) });
     }
 
-    /// The handler of this request replied. Returns `false` if nobody waits for the reply any more.
+    /// Stores the reply of the handler of request number `seq`. Returns `false`, and drops the reply, if none
+    /// is awaited from it any more.
     pub(super) fn ready(&mut self, seq: u32, outcome: Outcome) -> bool {
         let index = seq.wrapping_sub(self.first_seq) as usize;
         match self.queue.get_mut(index).map(|reply| &mut reply.state) {
@@ -418,18 +426,19 @@ impl Replies {
         }
     }
 
-    /// The head of a reply was written and its body is not complete.
+    /// Makes a reply the streaming one: its head was written and its body is not complete.
     pub(super) fn start_streaming(&mut self, streaming: Streaming) {
         debug_assert!(self.streaming.is_none(), "two replies are streaming");
         self.streaming = Some(Box::new(streaming));
     }
 
-    /// The body of the streaming reply is complete, or the reply is given up.
+    /// Removes and returns the streaming reply, if there is one: its body is complete, or it is given up.
     pub(super) fn end_streaming(&mut self) -> Option<Box<Streaming>> {
         self.streaming.take()
     }
 
-    /// Gives up the oldest reply of which nothing was sent, and cancels its handler.
+    /// Removes the oldest reply of which nothing was written, and cancels its handler. Returns `None` if
+    /// there is none.
     pub(super) fn cancel_next(&mut self) -> Option<ReplyContext> {
         let QueuedReply { context, state } = self.pop_queued()?;
         if let ReplyState::Running(task) = state {
@@ -461,12 +470,12 @@ impl Replies {
         self.first_seq.wrapping_add(self.queue.len() as u32)
     }
 
-    /// Returns the reply whose body is being sent.
+    /// Returns the reply whose body is being written, if there is one.
     pub(super) fn streaming(&self) -> Option<&Streaming> {
         self.streaming.as_deref()
     }
 
-    /// Returns the reply whose body is being sent.
+    /// Returns the reply whose body is being written, if there is one.
     pub(super) fn streaming_mut(&mut self) -> Option<&mut Streaming> {
         self.streaming.as_deref_mut()
     }
@@ -484,7 +493,7 @@ impl Replies {
         streaming.chain(queued).any(|context| !context.exchange.method.is_safe())
     }
 
-    /// Returns the earliest deadline of the running handlers.
+    /// Returns the earliest deadline of the running handlers; `None` if none has one.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let deadline = |reply: &QueuedReply| match &reply.state {
             ReplyState::Running(task) => task.deadline(),
