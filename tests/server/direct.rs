@@ -9,7 +9,7 @@ use std::{
 };
 
 use windlass::{
-    Router, Server, Tls, TopicAccess,
+    ListenOptions, Router, Server, Tls, TopicAccess,
     actors::{
         Cores,
         fanout::{Overflow, TopicStats},
@@ -26,6 +26,9 @@ use crate::{
 
 const CONNECTIONS: usize = 3;
 const EVENTS: u64 = 300;
+
+/// Window of an HTTP/2 stream. It is small, so that it is often used up.
+const WINDOW_BYTES: u32 = 3000;
 
 /// Pseudorandom numbers (xorshift), the same in every run.
 struct Random(u64);
@@ -55,12 +58,24 @@ struct Served {
 impl Served {
     /// Starts a server of one shard and connects its subscribers.
     fn start(over: Over, is_tls: bool, change: impl FnOnce(&mut BrokerSettings)) -> Self {
+        Self::with_window(over, is_tls, WINDOW_BYTES, change)
+    }
+
+    fn with_window(
+        over: Over,
+        is_tls: bool,
+        window_bytes: u32,
+        change: impl FnOnce(&mut BrokerSettings),
+    ) -> Self {
         let mut settings = BrokerSettings::default();
         (settings.heartbeat, settings.policy.overflow) = (None, Overflow::Drop.into());
         change(&mut settings);
         let broker = Broker::new(settings).unwrap();
         let router = topic_routes(Router::new(), &broker, TopicAccess::default());
-        let builder = base_builder().cores(Cores::Unpinned(1)).router(router).broker(&broker);
+        let mut options = ListenOptions::default();
+        options.send_buffer = Some(16 * 1024);
+        let builder = base_builder().cores(Cores::Unpinned(1)).listen_options(options);
+        let builder = builder.router(router).broker(&broker);
         let (chain, key) = pair("localhost");
         let listener = "127.0.0.1:0".parse().unwrap();
         let builder = if is_tls {
@@ -70,7 +85,7 @@ impl Served {
         };
         let server = builder.start().unwrap();
         let trust = is_tls.then(|| Arc::new(trusting(&chain)));
-        let connect = |_| Subscriber::connect(address(&server), trust.as_ref(), over);
+        let connect = |_| Subscriber::connect(address(&server), trust.as_ref(), over, window_bytes);
         let subscribers = (0..CONNECTIONS).map(connect).collect();
         let served = Self { _server: server, broker, subscribers };
         eventually("all streams are subscribed", || {
@@ -202,5 +217,22 @@ fn a_short_window_shuts_the_outlet_until_it_is_opened() {
         }
         let streams = (CONNECTIONS * over.streams()) as u64;
         assert!(served.stats().direct >= shut + 15 * streams, "{:?}", served.stats());
+    }
+}
+
+/// The bounds of a mailbox hold for a subscriber that does not read, however large its windows are.
+#[test]
+fn a_subscriber_that_does_not_read_is_limited_by_its_mailbox() {
+    for over in [Over::Http1, Over::Http2, Over::WebSocket, Over::WebSocketOverHttp2] {
+        for is_tls in [false, true] {
+            let set = |settings: &mut BrokerSettings| settings.policy.mailbox_events = 4;
+            let mut served = Served::with_window(over, is_tls, 1 << 24, set);
+            const MANY: u64 = 1000;
+            (0..MANY).for_each(|_| served.publish(4000, true));
+            let stats = served.stats();
+            let accepted = stats.delivered * 4000 / CONNECTIONS as u64;
+            assert!(accepted < 1_000_000, "{over:?}, TLS {is_tls}: {accepted} bytes a connection");
+            served.read_all(MANY);
+        }
     }
 }

@@ -182,10 +182,11 @@ impl Streaming {
     /// Takes the event in the outlet, to be written at once. Returns empty bytes if there is none, and `None`
     /// if the event is larger than `room` or follows other data: the caller then has the stream scheduled.
     pub(super) fn take_at_once(&mut self, env: &Env, room: usize) -> Option<Bytes> {
-        if room == 0 || !self.piece.is_empty() {
+        if room == 0 {
             self.outlet.shut();
             return None;
         }
+        debug_assert!(self.piece.is_empty(), "a stream with a piece waits for its turn and has no room");
         let Some(data) = self.outlet.take(env.now, |event| event.data().clone()) else {
             return Some(Bytes::new());
         };

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use socket2::SockRef;
 
 /// Protocol of a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +29,6 @@ impl Over {
         if self.is_http2() { 5 } else { 1 }
     }
 }
-
-/// Window of a stream at its start. It is small, so that it is often used up.
-const WINDOW_BYTES: u32 = 3000;
 
 trait Socket: Read + Write + Send {}
 
@@ -79,9 +77,15 @@ fn literal(block: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 impl Subscriber {
-    /// Connects and subscribes, without reading.
-    pub(super) fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>, over: Over) -> Self {
+    /// Connects and subscribes, without reading. Over HTTP/2 each stream starts with a window of this size.
+    pub(super) fn connect(
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        over: Over,
+        window_bytes: u32,
+    ) -> Self {
         let tcp = TcpStream::connect(address).unwrap();
+        SockRef::from(&tcp).set_recv_buffer_size(16 * 1024).unwrap();
         tcp.set_nodelay(true).unwrap();
         let mut socket: Box<dyn Socket> = match tls {
             None => Box::new(tcp.try_clone().unwrap()),
@@ -96,7 +100,7 @@ impl Subscriber {
                 Box::new(stream)
             }
         };
-        socket.write_all(&opening(over, if tls.is_some() { 0x87 } else { 0x86 })).unwrap();
+        socket.write_all(&opening(over, if tls.is_some() { 0x87 } else { 0x86 }, window_bytes)).unwrap();
         socket.flush().unwrap();
         tcp.set_nonblocking(true).unwrap();
         let streams = (0..over.streams()).map(|_| Stream::default()).collect();
@@ -275,7 +279,7 @@ impl Stream {
 }
 
 /// Returns the bytes that open a connection and subscribe on each of its streams.
-fn opening(over: Over, scheme: u8) -> Vec<u8> {
+fn opening(over: Over, scheme: u8, window_bytes: u32) -> Vec<u8> {
     match over {
         Over::Http1 => b"GET /topics/t HTTP/1.1\r\nHost: t\r\n\r\n".to_vec(),
         Over::WebSocket => {
@@ -285,7 +289,8 @@ fn opening(over: Over, scheme: u8) -> Vec<u8> {
         }
         Over::Http2 | Over::WebSocketOverHttp2 => {
             let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-            bytes.extend(frame(4, 0, 0, &[&[0, 4][..], &WINDOW_BYTES.to_be_bytes()].concat()));
+            bytes.extend(frame(4, 0, 0, &[&[0, 4][..], &window_bytes.to_be_bytes()].concat()));
+            bytes.extend(frame(8, 0, 0, &window_bytes.to_be_bytes()));
             for stream in 0..over.streams() as u32 {
                 let mut block = Vec::new();
                 let is_socket = over == Over::WebSocketOverHttp2;
