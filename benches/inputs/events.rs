@@ -2,7 +2,7 @@
 //! the next one is published.
 
 use windlass::{
-    Router, Server, TestClient, TestConnection, TopicAccess,
+    Router, Server, TestClient, TestConnection, Timeouts, TopicAccess,
     broker::{Broker, BrokerSettings, Event, TopicName},
     topic_routes,
 };
@@ -42,8 +42,11 @@ impl Subscribed {
         settings.heartbeat = None;
         let broker = Broker::new(settings).expect("broker should start");
         let router = topic_routes(Router::new(), &broker, TopicAccess::default());
-        let client =
-            Server::builder().router(router).broker(&broker).test_client().expect("shard should start");
+        // A tool that counts is slow, but nothing may be shed for it.
+        let mut timeouts = Timeouts::default();
+        (timeouts.shed_async, timeouts.shed_all) = (None, None);
+        let builder = Server::builder().router(router).broker(&broker).timeouts(timeouts);
+        let client = builder.test_client().expect("shard should start");
         let topic = "t".parse().expect("name should be valid");
         let connections = if over == Over::Http2 { 1 } else { SUBSCRIBERS };
         let connections = (0..connections).map(|_| subscribe(&client, over)).collect();
