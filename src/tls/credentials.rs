@@ -5,16 +5,24 @@ use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
 use rustls::{
     Error, InconsistentKeys, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer},
     server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::{clock::Clock, error::TlsError, validity};
+use super::{
+    certificate,
+    clock::Clock,
+    error::TlsError,
+    key,
+    pem::{self, Section},
+    validity,
+};
 
 /// Names of the protocols in ALPN (RFC 7301 §6).
 const HTTP2: &[u8] = b"h2";
 const HTTP11: &[u8] = b"http/1.1";
+const HTTP10: &[u8] = b"http/1.0";
 
 /// Origin of a certificate or a key, for messages.
 #[derive(Clone, Debug)]
@@ -50,9 +58,9 @@ impl Pem {
 
 /// A certificate chain and its private key, ready for handshakes.
 pub(super) struct Credentials {
-    /// Configuration that offers HTTP/1.1.
+    /// Configuration that offers HTTP/1.1 and HTTP/1.0.
     pub(super) config: Arc<ServerConfig>,
-    /// Configuration that offers HTTP/2 first, then HTTP/1.1.
+    /// Configuration that offers HTTP/2 first.
     pub(super) with_http2: Arc<ServerConfig>,
     /// End of the certificate's validity, or `None` if it cannot be parsed.
     pub(super) expires: Option<SystemTime>,
@@ -84,13 +92,39 @@ impl Credentials {
 
 fn certificates(chain: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unusable = |reason: String| TlsError::Certificate { origin: chain.origin.to_string(), reason };
-    let certificates = CertificateDer::pem_slice_iter(&chain.text).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|error| unusable(describe(&error)))?;
+    let sections = pem::sections(&chain.text).map_err(unusable)?;
+    let certificates = sections.iter().filter(|section| section.is_certificate());
+    let certificates: Vec<_> =
+        certificates.map(Section::certificate).collect::<Result<_, _>>().map_err(unusable)?;
     if certificates.is_empty() {
-        return Err(unusable("no PEM section CERTIFICATE found".to_owned()));
+        return Err(unusable(pem::missing("CERTIFICATE", &chain.text, &sections)));
     }
     Ok(certificates)
 }
+
+/// Reads the first private key.
+fn private_key(key: &Pem) -> Result<PrivateKeyDer<'static>, String> {
+    let sections = pem::sections(&key.text)?;
+    let Some(section) = sections.iter().find(|section| section.is_private_key()) else {
+        return Err(pem::missing("PRIVATE KEY", &key.text, &sections));
+    };
+    if section.is_encrypted || section.label == "ENCRYPTED PRIVATE KEY" {
+        return Err("the key is encrypted: write a copy without its passphrase, which only the server may \
+                    read, with `openssl pkey -in FILE -out COPY`"
+            .to_owned());
+    }
+    match section.private_key() {
+        Some(private) => private,
+        None if section.label == "OPENSSH PRIVATE KEY" => {
+            Err("it is an OpenSSH key: convert a copy with `ssh-keygen -p -m PKCS8 -f COPY`".to_owned())
+        }
+        None => Err(format!("a {} cannot be used: {USABLE_KEYS}", section.label)),
+    }
+}
+
+/// Keys that the cryptography library supports.
+const USABLE_KEYS: &str = "use an RSA key of at least 2048 bits, an ECDSA key on P-256, P-384 or P-521, or an \
+                           Ed25519 key";
 
 fn certified(
     chain: &Pem,
@@ -99,39 +133,36 @@ fn certified(
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, TlsError> {
     let unusable = |reason: String| TlsError::Key { origin: key.origin.to_string(), reason };
-    let private = PrivateKeyDer::from_pem_slice(&key.text).map_err(|error| {
-        unusable(match error {
-            pem::Error::NoItemsFound if has_section(&key.text, "ENCRYPTED PRIVATE KEY") => {
-                "the key is encrypted: remove the passphrase with `openssl pkey`".to_owned()
-            }
-            pem::Error::NoItemsFound => "no PEM section PRIVATE KEY found".to_owned(),
-            error => describe(&error),
-        })
+    let private = private_key(key).map_err(unusable)?;
+    let kind = key::describe(&private);
+    let signing = provider.key_provider.load_private_key(private).map_err(|error| {
+        let reason = kind.map_or_else(|| error.to_string(), |kind| format!("{kind} cannot be used"));
+        unusable(format!("{reason}: {USABLE_KEYS}"))
     })?;
-    let signing = provider.key_provider.load_private_key(private);
-    let signing = signing.map_err(|error| unusable(format!("{error}: use an RSA, ECDSA or Ed25519 key")))?;
+    let public = signing.public_key().map(|public| public.to_vec());
+    let owns = |certificate: &CertificateDer<'_>| {
+        public.is_some() && certificate::public_key(certificate) == public.as_deref()
+    };
+    let owner = certificates.iter().position(owns);
     let certified = CertifiedKey::new(certificates, signing);
-    match certified.keys_match() {
-        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
-        Err(Error::InconsistentKeys(_)) => {
+    match (certified.keys_match(), owner) {
+        (Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)), _) => Ok(certified),
+        // The certificate has parts that only its clients have to understand, such as an old version.
+        (Err(_), Some(0)) => Ok(certified),
+        (Err(_), Some(index)) => Err(TlsError::Certificate {
+            origin: chain.origin.to_string(),
+            reason: format!(
+                "the key in {} belongs to certificate {} of the file: put that one first",
+                key.origin,
+                index + 1
+            ),
+        }),
+        (Err(Error::InconsistentKeys(_)), None) => {
             Err(TlsError::Mismatch { certificate: chain.origin.to_string(), key: key.origin.to_string() })
         }
-        Err(error) => {
+        (Err(error), None) => {
             Err(TlsError::Certificate { origin: chain.origin.to_string(), reason: error.to_string() })
         }
-    }
-}
-
-fn has_section(text: &[u8], name: &str) -> bool {
-    String::from_utf8_lossy(text).contains(&format!("-----BEGIN {name}-----"))
-}
-
-fn describe(error: &pem::Error) -> String {
-    match error {
-        pem::Error::MissingSectionEnd { .. } => "a PEM section has no end line".to_owned(),
-        pem::Error::Base64Decode(_) => "a PEM section is not valid base64".to_owned(),
-        pem::Error::NoItemsFound => "no PEM section found".to_owned(),
-        other => other.to_string(),
     }
 }
 
@@ -154,7 +185,7 @@ fn config(
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(certified));
     let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
-    config.alpn_protocols = vec![HTTP11.to_vec()];
+    config.alpn_protocols = vec![HTTP11.to_vec(), HTTP10.to_vec()];
     // Tickets store sessions at the clients. A cache in the server would be a lock between the shards.
     config.ticketer = ticketer.clone();
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -5,15 +5,19 @@
 //! an attacker could replay it.
 //!
 //! - `handle`: [`Tls`], the user's handle to a certificate and its key.
-//! - `credentials`, `validity`: parsing and checking of both.
+//! - `credentials`: parsing and checking of both, with `pem`, `der`, `certificate`, `key` and `validity`.
 //! - `session`, `seal`, `records`: one session. `seal` encrypts, `records` writes to the outbox.
 //! - `event`, `session_error`: results of a session.
 //! - `disabled`: the same names in a build without TLS.
 
 #[cfg(feature = "tls")]
+mod certificate;
+#[cfg(feature = "tls")]
 mod clock;
 #[cfg(feature = "tls")]
 mod credentials;
+#[cfg(feature = "tls")]
+mod der;
 #[cfg(not(feature = "tls"))]
 mod disabled;
 #[cfg(feature = "tls")]
@@ -21,6 +25,10 @@ mod error;
 mod event;
 #[cfg(feature = "tls")]
 mod handle;
+#[cfg(feature = "tls")]
+mod key;
+#[cfg(feature = "tls")]
+mod pem;
 #[cfg(feature = "tls")]
 mod records;
 #[cfg(feature = "tls")]

@@ -206,6 +206,8 @@ fn alpn_selects_a_protocol_or_refuses() {
         (&["http/1.1", "h2"], true, TlsProtocol::H2),
         (&["h2", "http/1.1"], false, TlsProtocol::Http11),
         (&["http/1.1"], true, TlsProtocol::Http11),
+        (&["http/1.0"], true, TlsProtocol::Http11),
+        (&["http/1.0", "http/1.1"], false, TlsProtocol::Http11),
     ] {
         config.alpn_protocols = asked.iter().map(|name| name.as_bytes().to_vec()).collect();
         let mut ends = Ends::new(&tls, &Arc::new(config.clone()));

@@ -1,54 +1,25 @@
-//! The period in which a certificate is valid. Parses only the DER that leads to these two times (RFC 5280
-//! §4.1).
+//! The period in which a certificate is valid (RFC 5280 §4.1.2.5).
 
 use std::{
     ops::Range,
     time::{Duration, SystemTime},
 };
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
+use super::{
+    certificate,
+    der::{SEQUENCE, element, expect},
+};
+
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// Explicit tag of the version field.
-const VERSION: u8 = 0xa0;
 
 /// Returns the start and the end of a certificate's validity, or `None` if it cannot be parsed. Times before
 /// 1970 are not supported.
 pub(super) fn of(certificate: &[u8]) -> Option<Range<SystemTime>> {
-    let (mut certificate, _) = expect(certificate, SEQUENCE)?;
-    let (mut fields, _) = expect(std::mem::take(&mut certificate), SEQUENCE)?;
-    if fields.first() == Some(&VERSION) {
-        fields = expect(fields, VERSION)?.1;
-    }
-    // Skips the serial number, the signature algorithm and the issuer.
-    for tag in [INTEGER, SEQUENCE, SEQUENCE] {
-        fields = expect(fields, tag)?.1;
-    }
-    let (validity, _) = expect(fields, SEQUENCE)?;
+    let (validity, _) = expect(certificate::from_validity(certificate)?, SEQUENCE)?;
     let (from, rest) = time(validity)?;
     let (until, _) = time(rest)?;
     Some(from..until)
-}
-
-/// Splits off the first element. Returns its tag, its content and the bytes behind it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = der.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    let mut length = usize::from(first);
-    if first & 0x80 != 0 {
-        let digits = rest.get(..usize::from(first & 0x7f)).filter(|digits| digits.len() <= 4)?;
-        length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
-        rest = &rest[digits.len()..];
-    }
-    let content = rest.get(..length)?;
-    Some((tag, content, &rest[length..]))
-}
-
-/// Splits off the first element, which must have this tag. Returns its content and the bytes behind it.
-fn expect(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (found, content, rest) = element(der)?;
-    (found == tag).then_some((content, rest))
 }
 
 /// Parses a time of the form `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5). Returns it and the

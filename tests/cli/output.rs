@@ -76,6 +76,7 @@ fn get(socket: &Path, path: &str) -> io::Result<String> {
 }
 
 /// Sends this many GETs on one connection and waits for their replies.
+#[track_caller]
 fn pipeline(socket: &Path, requests: usize) {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -85,12 +86,23 @@ fn pipeline(socket: &Path, requests: usize) {
         (0..requests).for_each(|_| sender.write_all(get.as_bytes()).unwrap());
         sender.shutdown(Shutdown::Write).unwrap();
     });
-    io::copy(&mut stream, &mut io::sink()).unwrap();
+    let mut replies = 0;
+    let mut buffer = [0; 65536];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => replies += String::from_utf8_lossy(&buffer[..read]).matches("HTTP/1.1").count(),
+            Err(error) => {
+                panic!("after {replies} of {requests} replies: {error}, sent {}", sends.is_finished())
+            }
+        }
+    }
     sends.join().unwrap();
 }
 
 /// Runs a server with these streams, sends it requests and TERM, and checks that it exits with status 0.
 /// Returns the metrics page.
+#[track_caller]
 fn serve_and_stop(engine: &str, requests: usize, stdout: Stdio, stderr: Stdio) -> String {
     let socket = SocketPath::new();
     let arguments = ["--listen", &socket.listen(), "--shards", "1", "--engine", engine, "--access-log"];

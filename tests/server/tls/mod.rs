@@ -3,6 +3,7 @@
 mod certificates;
 pub(crate) mod client;
 mod ends;
+mod files;
 mod handshakes;
 #[cfg(feature = "http2")]
 mod http2;
