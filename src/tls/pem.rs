@@ -63,7 +63,7 @@ fn section<'a>(label: &str, lines: &mut impl Iterator<Item = &'a str>) -> Result
             return if end == label {
                 Ok(section)
             } else {
-                Err(format!("the section BEGIN {label} ends with END {end}"))
+                Err(format!("the section {label} ends with END {end}"))
             };
         }
         if boundary(line, "BEGIN").is_some() {
@@ -76,7 +76,7 @@ fn section<'a>(label: &str, lines: &mut impl Iterator<Item = &'a str>) -> Result
             section.base64.extend(line.split_whitespace());
         }
     }
-    Err(format!("the section BEGIN {label} has no end line: the file is incomplete"))
+    Err(format!("the section {label} has no end line: the file is incomplete"))
 }
 
 impl Section {

@@ -100,7 +100,7 @@ fn the_text_around_and_in_the_sections_does_not_matter() {
     let utf16: Vec<u8> = format!("\u{feff}{chain}").encode_utf16().flat_map(u16::to_le_bytes).collect();
     refused("UTF-16", utf16, &key, &["UTF-16", "save it as"]);
     refused("a cut file", &chain[..chain.len() - 40], &key, &["no end line", "incomplete"]);
-    refused("a wrong end", chain.replace("END CERTIFICATE", "END X"), &key, &["BEGIN CERTIFICATE", "END X"]);
+    refused("a wrong end", chain.replace("END CERTIFICATE", "END X"), &key, &["CERTIFICATE ends with END X"]);
     refused(
         "a request",
         chain.replace(" CERTIFICATE", " CERTIFICATE REQUEST"),
