@@ -123,8 +123,8 @@ fn private_key(key: &Pem) -> Result<PrivateKeyDer<'static>, String> {
 }
 
 /// Keys that the cryptography library supports.
-const USABLE_KEYS: &str = "use an RSA key of at least 2048 bits, an ECDSA key on P-256, P-384 or P-521, or an \
-                           Ed25519 key";
+const USABLE_KEYS: &str =
+    "use an RSA key of at least 2048 bits, an ECDSA key on P-256, P-384 or P-521, or an Ed25519 key";
 
 fn certified(
     chain: &Pem,

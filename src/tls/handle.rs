@@ -20,8 +20,8 @@ use crate::metrics::LabeledCounter;
 /// the certificate while serving. New handshakes use the new certificate, and open connections stay open.
 ///
 /// The server supports TLS 1.2 and 1.3 and session tickets with rotating keys. It refuses 0-RTT data, because
-/// an attacker could replay it. Clients select HTTP/2, HTTP/1.1 or HTTP/1.0 by ALPN. A client that offers only
-/// other protocols is refused, and one that does not use ALPN gets HTTP/1.1.
+/// an attacker could replay it. Clients select HTTP/2, HTTP/1.1 or HTTP/1.0 by ALPN. A client that offers
+/// only other protocols is refused, and one that does not use ALPN gets HTTP/1.1.
 ///
 /// ```no_run
 /// use windlass::{Server, Tls};
@@ -57,9 +57,9 @@ impl Files {
 impl Tls {
     /// Reads a certificate chain, which begins with the server's certificate, and its key from PEM files.
     ///
-    /// The key is an RSA, ECDSA or Ed25519 key in PKCS#8, PKCS#1 or SEC1 format, not encrypted. Both may be in
-    /// one file, with other sections and text around them. A certificate that has expired or is not valid yet
-    /// is used too, after a warning in the log.
+    /// The key is an RSA, ECDSA or Ed25519 key in PKCS#8, PKCS#1 or SEC1 format, not encrypted. Both may be
+    /// in one file, with other sections and text around them. A certificate that has expired or is not valid
+    /// yet is used too, after a warning in the log.
     ///
     /// # Errors
     ///
