@@ -1,10 +1,12 @@
-//! Sans-I/O protocols: bytes in, events and bytes out; must not know sockets, clocks or other modules.
+//! Sans-I/O protocols: bytes in, events and bytes out. They must not know sockets or other modules, nor read
+//! a clock: time is an argument.
 //!
 //! A protocol never fails for lack of data: it reports that it needs more. It never panics on a peer's input.
 //! So tests and fuzzers run the same code as both socket engines.
 //!
-//! - [`h1`]: HTTP/1.1 and HTTP/1.0, parser of requests and encoder of responses.
-//! - [`h2`]: inspection of HTTP/2 bytes ahead of the HTTP/2 engine.
+//! - [`h1`]: HTTP/1.1 and HTTP/1.0: parser of requests, encoder of responses, and a parser of response heads
+//!   for clients.
+//! - [`h2`]: HTTP/2, the server's side of a connection, with HPACK.
 //! - [`origin`]: check of the Origin header field.
 //! - `percent`: percent-encoding in paths.
 //! - [`proxy`]: parser of the PROXY protocol preamble, versions 1 and 2.

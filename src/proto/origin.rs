@@ -4,7 +4,8 @@
 //! `POST` (the "no-cors" mode of Fetch). The request carries the user's cookies for this server and comes
 //! from the user's network. But it also carries the page's origin, so the server can reject it.
 
-/// Origins whose pages are allowed. A client that sends no Origin is not a browser and is always allowed.
+/// Origins whose pages are allowed. The check is only for requests that have an Origin: a client that sends
+/// none is not a browser and is always allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Origins {
     /// Pages of the host and port that the request is for. Default.
@@ -18,16 +19,16 @@ pub enum Origins {
 }
 
 impl Origins {
-    /// Returns `true` if a page of `origin` may send a request to `authority`, the host and port that the
-    /// request is for.
+    /// Returns `true` if a page of `origin`, the value of the Origin field, may send a request to
+    /// `authority`, the host and port that the request is for. `None`: the request names none.
     pub fn allow(&self, origin: &[u8], authority: Option<&[u8]>) -> bool {
         *self == Self::Any
             || self.lists(origin)
             || authority.is_some_and(|authority| is_same(origin, authority))
     }
 
-    /// Returns `true` if `origin` is one of the listed origins. A listed origin may name the default port of
-    /// its scheme, which browsers omit.
+    /// Returns `true` if `origin` is one of the origins in [`SameOr`](Self::SameOr). Case does not matter,
+    /// and either may name the default port of its scheme.
     pub fn lists(&self, origin: &[u8]) -> bool {
         let Self::SameOr(listed) = self else { return false };
         let is_equal = |listed: &String| bare(listed.as_bytes()).eq_ignore_ascii_case(bare(origin));

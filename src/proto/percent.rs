@@ -13,7 +13,8 @@ use std::borrow::Cow;
 /// Slash of a path segment in normal form.
 const ENCODED_SLASH: &str = "%2F";
 
-/// Returns the path in normal form: with unreserved characters decoded, and upper-case digits elsewhere.
+/// Returns the path in normal form: with unreserved characters decoded, and upper-case digits elsewhere. A
+/// path with a `%` that two hexadecimal digits do not follow is returned as it is.
 pub(crate) fn normalized(path: &str) -> Cow<'_, str> {
     let mut pieces = path.split('%');
     let mut normal = pieces.next().unwrap_or_default().to_owned();
@@ -31,7 +32,8 @@ pub(crate) fn normalized(path: &str) -> Cow<'_, str> {
     if normal == path { Cow::Borrowed(path) } else { Cow::Owned(normal) }
 }
 
-/// Decodes the value of a parameter that matches one segment, or of one segment of a longer value.
+/// Decodes the value of a parameter that matches one segment, or of one segment of a longer value. Bytes that
+/// are not UTF-8 become U+FFFD.
 pub(crate) fn decoded(value: &str) -> Cow<'_, str> {
     percent_encoding::percent_decode_str(value).decode_utf8_lossy()
 }

@@ -43,8 +43,8 @@ pub struct Addresses {
     pub destination: SocketAddr,
 }
 
-/// Error of an invalid preamble. Close the connection without a response, because the peer does not speak
-/// HTTP.
+/// Error of an invalid preamble. Close the connection without a response, because the peer does not speak the
+/// PROXY protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reject {
     /// The input does not start with a preamble of either version.
@@ -73,11 +73,12 @@ impl fmt::Display for Reject {
 
 impl Error for Reject {}
 
-/// Parses the preamble at the start of `input`. Returns `None` if it is incomplete.
+/// Parses the preamble at the start of `input`. Returns `None` if `input` is the start of one and more bytes
+/// are needed.
 ///
 /// # Errors
 ///
-/// There is no preamble, or it is malformed.
+/// `input` does not start with a preamble, or the preamble is malformed or too long.
 pub fn parse(input: &[u8]) -> Result<Option<Preamble>, Reject> {
     if starts_with(input, V1_MAGIC) {
         return v1(input);

@@ -9,7 +9,8 @@ use std::fmt::{self, Display, Write as _};
 /// Empty comment, which clients ignore. It starts a stream and keeps an idle connection open.
 pub const COMMENT: &[u8] = b":\n\n";
 
-/// Maximum bytes of an encoded event beside its data, for an id and a name of ordinary length.
+/// Bytes to reserve for an encoded event beside its data: enough for an id and a name of ordinary length, and
+/// one line of data.
 pub const OVERHEAD_BYTES: usize = 128;
 
 /// Error of an id or an event name that contains a line break or a NUL.
@@ -36,7 +37,8 @@ pub fn check(text: &[u8]) -> Result<(), InvalidText> {
     }
 }
 
-/// Appends an event to `out`. `id` and `name` must have passed [`check`].
+/// Appends an event to `out`, with one `data` line for each line of `data`. `id` and `name` must have passed
+/// [`check`].
 pub fn append_event(out: &mut Vec<u8>, id: Option<&dyn Display>, name: Option<&[u8]>, data: &[u8]) {
     if let Some(id) = id {
         append_id(out, id);
@@ -60,7 +62,7 @@ pub fn append_id(out: &mut Vec<u8>, id: &dyn Display) {
     let _ = writeln!(TextWriter(out), "id: {id}");
 }
 
-/// Appends the delay after which a client reconnects, in milliseconds.
+/// Appends a block that tells the client to wait `millis` milliseconds before it reconnects.
 pub fn append_retry(out: &mut Vec<u8>, millis: u64) {
     let _ = write!(TextWriter(out), "retry: {millis}\n\n");
 }

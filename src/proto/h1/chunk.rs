@@ -174,7 +174,8 @@ impl Chunked {
         Step::Data { consumed: at + taken, data: at..at + taken }
     }
 
-    /// Stores bytes of the trailer section up to the end of a line. An empty line ends the message.
+    /// Stores bytes of the trailer section up to the end of a line, and returns how many. An empty line ends
+    /// the message.
     fn trailer_bytes(&mut self, input: &[u8]) -> Result<usize, Reject> {
         let trailers = self.trailers.get_or_insert_default();
         let room = self.trailer_bytes.saturating_sub(trailers.bytes.len());

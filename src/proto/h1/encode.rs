@@ -27,7 +27,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Returns the properties of a request.
+    /// Returns the properties of a request whose head was parsed.
     pub fn new(head: &Head) -> Self {
         Self { version: head.version(), method: head.method(), keep_alive: head.keep_alive() }
     }
@@ -216,8 +216,9 @@ pub fn error(out: &mut Vec<u8>, status: StatusCode, text: &str, date: &Date) {
     out.push(b'\n');
 }
 
-/// Writes the `connection` field, unless the default of the version already says what happens to the
-/// connection. The response has an `upgrade` field if it `upgrades`: the two go together (RFC 9110 §7.8).
+/// Writes the `connection` field, unless the default of the version already tells what happens to the
+/// connection. `upgrades`: the response has an `upgrade` field, which the option `upgrade` must go with (RFC
+/// 9110 §7.8).
 pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool, upgrades: bool) {
     match (version, keep_alive) {
         _ if upgrades => upgrade_options(out, version, keep_alive),

@@ -5,8 +5,8 @@ use httparse::{Error, Status};
 
 use crate::proto::semantics::{Reject, Span, is_token, trim};
 
-/// Parses field lines up to and including an empty line. Returns their total length and the fields, or `None`
-/// without an empty line.
+/// Parses field lines up to and including an empty line. Returns their total length with that line, and the
+/// fields; `None` if the empty line is missing.
 ///
 /// Lines that end in a bare line feed are accepted here: see [`lines_end_in_crlf`]. For an error [`fault`]
 /// finds the cause.

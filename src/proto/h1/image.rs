@@ -76,8 +76,8 @@ impl Image {
         if is_head { None } else { self.long_body.clone() }
     }
 
-    /// Returns `true` if the connection may serve another request after the response. A header field of the
-    /// response may close the connection.
+    /// Returns `true` if the connection may serve another request after the response: `exchange` allows it,
+    /// and no `connection: close` of the response forbids it.
     pub fn keep_alive(&self, exchange: Exchange) -> bool {
         self.wires[variant(exchange)].keep_alive
     }

@@ -21,7 +21,7 @@ pub struct ReplyHead {
     pub version: Version,
     /// Framing of the body; `None` if the end of the connection ends it.
     pub framing: Option<Framing>,
-    /// The connection may serve another request.
+    /// The connection may serve another request, as far as the head tells.
     pub keep_alive: bool,
 }
 
@@ -63,7 +63,8 @@ struct Found {
 ///
 /// # Errors
 ///
-/// The bytes are not a valid response.
+/// The bytes are not a valid response head, have more than 128 fields, or declare an invalid or a second
+/// length.
 pub fn parse_reply<'b>(
     input: &'b [u8],
     is_head: bool,

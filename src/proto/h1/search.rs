@@ -42,7 +42,7 @@ pub(super) struct Bounds {
 
 impl Search {
     /// Searches the bytes that were added to `input` since the last call. Returns the position of the head
-    /// once it is complete.
+    /// once it is complete, `None` before that, and an error as soon as a limit or rule of lines is broken.
     pub(super) fn advance(&mut self, input: &[u8], limits: &Limits) -> Result<Option<Bounds>, Reject> {
         let base = self.searched;
         for at in memchr::memchr_iter(b'\n', input.get(base..).unwrap_or_default()) {

@@ -2,16 +2,16 @@
 
 use super::{ErrorCode, Head, Key, StreamFault, frame::FrameHeader};
 
-/// Purpose of a block. Every block is decoded, as the next one depends on it (RFC 9113 §4.3).
+/// Purpose of a header block. Every block is decoded, as the next one depends on it (RFC 9113 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Request,
     Trailers(Key),
-    /// To be reset with this code.
+    /// None: the stream is reset with this code, without a fault of the peer.
     Refused(ErrorCode),
-    /// To be reset for this fault.
+    /// None: the stream is reset for this fault.
     Faulty(StreamFault),
-    /// The stream was reset before, or is beyond the last that is served.
+    /// None: the stream was reset before, or is beyond the last that is served.
     Ignored,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Block {
     pub(super) header: FrameHeader,
     pub(super) purpose: Purpose,
     pub(super) head: Head,
-    /// The beginning of a field line.
+    /// Received start of a field line that is not complete.
     pub(super) rest: Vec<u8>,
     pub(super) continuations: u32,
 }

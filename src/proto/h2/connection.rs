@@ -1,4 +1,4 @@
-//! One connection: its state, and how it begins and ends.
+//! One connection: its state, its start and its end.
 
 use std::time::Instant;
 
@@ -15,10 +15,11 @@ use super::{
     window::{DEFAULT_WINDOW_BYTES, ReceiveWindow, SendWindow},
 };
 
-/// Streams that this side reset and remembers, so that what the peer sent before it knew is ignored.
+/// Number of streams reset by this side that are remembered, so that frames that the peer sent before it knew
+/// are ignored.
 const RESETS_REMEMBERED: usize = 128;
 
-/// The payload of the PING behind the first GOAWAY.
+/// Payload of the PING behind the first GOAWAY.
 const LEAVING_PING: [u8; 8] = *b"windlass";
 
 /// The largest identifier of a stream.
@@ -31,7 +32,7 @@ pub struct Context<'a> {
     pub limits: &'a Limits,
     /// The time of the call.
     pub now: Instant,
-    /// Receives decoded heads; valid until the next call.
+    /// Memory for decoded heads; its contents are valid until the next call.
     pub head: &'a mut Head,
     /// Outbox that frames are appended to.
     pub out: &'a mut Vec<u8>,
@@ -45,13 +46,13 @@ pub struct Context<'a> {
 pub struct Connection {
     pub(super) state: ConnectionState,
     pub(super) reading: Reading,
-    /// A frame that did not come as a whole.
+    /// Start of a frame that has not come as a whole.
     pub(super) partial: Vec<u8>,
-    /// The DATA frame that is read.
+    /// Header of the DATA frame that is read; `len` is the data still to come.
     pub(super) data: FrameHeader,
-    /// Bytes of padding behind its data.
+    /// Bytes of padding behind the data of that frame.
     pub(super) padding: u8,
-    /// A header block that did not come in one frame.
+    /// Header block that has not come in one frame.
     pub(super) block: Option<Box<Block>>,
     pub(super) decoder: Decoder,
     pub(super) streams: Streams,
@@ -66,20 +67,21 @@ pub struct Connection {
     pub(super) peer_leaves: bool,
     /// The highest identifier that the peer used.
     pub(super) last_stream: u32,
-    /// The last identifiers that the peer passed over: from the first to the one behind the last.
+    /// Range of identifiers that the peer passed over last: the first one, and the one behind the last.
     pub(super) passed_over: (u32, u32),
     /// Streams that this side reset, oldest first.
     resets: Vec<u32>,
-    /// Since when requests came at this instant, and the first of them.
+    /// Time of the last call in which a request came, and the first request at that time.
     pub(super) instant: (Instant, u32),
-    /// Requests that were cancelled at the instant they came.
+    /// Number of requests that were cancelled at that same time.
     pub(super) resets_at_once: u32,
     /// Priorities of streams that have not begun (RFC 9218 §7.1).
     pub(super) early_priorities: Vec<(u32, Priority)>,
 }
 
 impl Connection {
-    /// Begins a connection whose first bytes are the client's preface; appends this side's preface.
+    /// Begins a connection whose first bytes are the client's preface; appends this side's preface, the
+    /// SETTINGS.
     pub fn new(limits: &Limits, now: Instant, out: &mut Vec<u8>) -> Self {
         settings::write(out, limits);
         Self {
@@ -146,8 +148,9 @@ impl Connection {
         })
     }
 
-    /// Takes a peer's bytes up to the next event. `input` loses what was taken; `None` once nothing is left
-    /// to do.
+    /// Takes a peer's bytes up to the next event. Afterwards `input` has the bytes that are left. Returns
+    /// `None` once all are taken and nothing is left to report. When the connection has ended, the rest of
+    /// the input is dropped.
     #[inline]
     pub fn next<'i>(&mut self, input: &mut &'i [u8], cx: &mut Context<'_>) -> Option<Event<'i>> {
         if self.state == ConnectionState::Closed {
@@ -170,7 +173,8 @@ impl Connection {
         }
     }
 
-    /// Returns `true` if one side has said that it leaves and no stream is left.
+    /// Returns `true` if one side has announced that it leaves, no stream is open and no header block is
+    /// incomplete.
     #[inline]
     pub(super) fn has_ended(&self) -> bool {
         let leaves = self.peer_leaves || matches!(self.state, ConnectionState::Leaving { .. });
@@ -185,7 +189,8 @@ impl Connection {
     }
 
     /// Asks the peer to begin no further stream: GOAWAY in two steps (RFC 9113 §6.8). Streams that were on
-    /// their way are served, and the connection is over with the last of them.
+    /// their way are served, and the connection is over with the last of them. Has no effect unless the
+    /// connection is `Open`.
     pub fn leave(&mut self, out: &mut Vec<u8>) {
         if matches!(self.state, ConnectionState::Open) {
             self.state = ConnectionState::Announced;
@@ -194,7 +199,8 @@ impl Connection {
         }
     }
 
-    /// Goes to the second step once the peer has seen the first.
+    /// Takes the second step of [`leave`](Self::leave) once the answer to its PING shows that the peer has
+    /// seen the first.
     pub(super) fn ping_acknowledged(&mut self, payload: &[u8; 8], out: &mut Vec<u8>) {
         if self.state == ConnectionState::Announced && *payload == LEAVING_PING {
             self.state = ConnectionState::Leaving { last_stream: self.last_stream };
@@ -202,7 +208,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection with GOAWAY; all its streams are over.
+    /// Ends the connection with GOAWAY; all its streams are over, without events. Has no effect on a closed
+    /// one.
     pub fn quit(&mut self, code: ErrorCode, text: &str, out: &mut Vec<u8>) {
         if self.state != ConnectionState::Closed {
             frame::write_goaway(out, self.last_stream, code, text);
@@ -210,7 +217,7 @@ impl Connection {
         }
     }
 
-    /// Returns how far the connection is.
+    /// Returns the state of the connection.
     pub fn state(&self) -> ConnectionState {
         self.state
     }
@@ -228,12 +235,12 @@ impl Connection {
         self.block.is_some() || !self.partial.is_empty()
     }
 
-    /// Returns the key of an open stream.
+    /// Returns the key of the stream with this identifier; `None` if it is not open.
     pub fn key(&self, id: u32) -> Option<Key> {
         self.streams.find(id)
     }
 
-    /// Returns how many streams are open.
+    /// Returns how many streams are open or half closed.
     pub fn open_streams(&self) -> usize {
         self.streams.len()
     }
@@ -248,12 +255,14 @@ impl Connection {
             + self.early_priorities.capacity() * size_of::<(u32, Priority)>()
     }
 
-    /// Notes that so many bytes were sent: the peer may answer them.
+    /// Notes that so many bytes were written for the peer, which may answer them with more PINGs and
+    /// WINDOW_UPDATEs.
     pub fn sent(&mut self, bytes: usize, limits: &Limits) {
         self.meter.sent(bytes, limits);
     }
 
-    /// Resets a stream for a fault of the peer; its user is told if it knows of it.
+    /// Resets a stream for a fault of the peer, and returns the event if the stream was open. Too many such
+    /// faults are a fault of the connection.
     pub(super) fn stream_fault(
         &mut self,
         id: u32,
@@ -268,7 +277,7 @@ impl Connection {
         Ok(Some(Event::Reset { stream, by: ResetBy::Fault(fault) }))
     }
 
-    /// Removes a stream; what it held of the connection's window is released.
+    /// Removes a stream, if it is open, and gives the connection's window what the stream held of it.
     pub(super) fn close(&mut self, key: Key, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get(key) else { return };
         let held = stream.receive_window.held() - stream.held_alone;
@@ -298,12 +307,12 @@ impl Connection {
         self.resets.push(id);
     }
 
-    /// Returns `true` if this side reset the stream, as far as it remembers.
+    /// Returns `true` if this side reset the stream and still remembers that.
     pub(super) fn was_reset(&self, id: u32) -> bool {
         self.resets.contains(&id)
     }
 
-    /// Returns `true` for streams that have not begun.
+    /// Returns `true` for identifiers of streams that have not begun, and for those that no client may begin.
     pub(super) fn is_idle(&self, id: u32) -> bool {
         id > self.last_stream || id.is_multiple_of(2)
     }

@@ -7,10 +7,10 @@ use super::{
     state::{ConnectionState, Sending},
 };
 
-/// Streams that have not begun and whose priority is remembered.
+/// Maximum number of streams that have not begun and whose priority is remembered.
 const EARLY_PRIORITIES: usize = 16;
 
-/// Reads a number of 32 bits at the front of a payload.
+/// Reads a 32-bit number at the front of a payload; `None` if that is too short.
 fn number(payload: &[u8]) -> Option<u32> {
     payload.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
@@ -52,7 +52,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Changes the window of every stream as INITIAL_WINDOW_SIZE did (RFC 9113 §6.9.2).
+    /// Changes the send window of every stream as INITIAL_WINDOW_SIZE did (RFC 9113 §6.9.2).
     fn shift_windows(&mut self, difference: i64) -> Result<(), Fault> {
         if difference == 0 {
             return Ok(());
@@ -76,7 +76,7 @@ impl Connection {
             return Err(Fault::protocol("PING comes on a stream"));
         }
         let payload: &[u8; 8] =
-            payload.try_into().map_err(|_| Fault::frame_size("a PING has not 8 bytes"))?;
+            payload.try_into().map_err(|_| Fault::frame_size("the payload of PING is not 8 bytes long"))?;
         self.meter.count(Kind::Ping, cx.limits, cx.now)?;
         if header.has(flag::ACK) {
             self.ping_acknowledged(payload, cx.out);
@@ -86,7 +86,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes the peer's GOAWAY: it begins no further stream; with an error it waits for nothing either.
+    /// Takes the peer's GOAWAY: without an error the connection ends with its last stream, with an error at
+    /// once.
     pub(super) fn goaway(&mut self, header: &FrameHeader, payload: &[u8]) -> Result<(), Fault> {
         if header.stream != 0 {
             return Err(Fault::protocol("GOAWAY comes on a stream"));
@@ -107,7 +108,7 @@ impl Connection {
     ) -> Result<Option<Event<'static>>, Fault> {
         let id = header.stream;
         if payload.len() != 4 {
-            return Err(Fault::frame_size("a RST_STREAM has not 4 bytes"));
+            return Err(Fault::frame_size("the payload of RST_STREAM is not 4 bytes long"));
         }
         if self.is_idle(id) {
             return Err(Fault::protocol("RST_STREAM comes on a stream that has not begun"));
@@ -120,7 +121,8 @@ impl Connection {
         Ok(Some(Event::Reset { stream, by: ResetBy::Peer(code) }))
     }
 
-    /// Counts requests that are cancelled at the instant they came: nobody can have wanted their answer.
+    /// Counts requests that are cancelled at the instant they came, as nobody can have wanted their answer.
+    /// Beyond `resets_at_once` they are a fault.
     fn note_reset_at_once(&mut self, id: u32, cx: &Context<'_>) -> Result<(), Fault> {
         let (instant, first) = self.instant;
         if instant != cx.now || id < first {
@@ -128,7 +130,7 @@ impl Connection {
         }
         self.resets_at_once += 1;
         if self.resets_at_once > cx.limits.resets_at_once {
-            return Err(Fault::calm("too many requests are cancelled as they are made"));
+            return Err(Fault::calm("too many requests are cancelled at the moment they arrive"));
         }
         Ok(())
     }
@@ -141,13 +143,13 @@ impl Connection {
     ) -> Result<Option<Event<'static>>, Fault> {
         let id = header.stream;
         let Some(increment) = number(payload).filter(|_| payload.len() == 4) else {
-            return Err(Fault::frame_size("a WINDOW_UPDATE has not 4 bytes"));
+            return Err(Fault::frame_size("the payload of WINDOW_UPDATE is not 4 bytes long"));
         };
         self.meter.count(Kind::WindowUpdate, cx.limits, cx.now)?;
         let increment = increment & 0x7fff_ffff;
         if id == 0 {
             if increment == 0 {
-                return Err(Fault::protocol("a WINDOW_UPDATE opens no window"));
+                return Err(Fault::protocol("the increment of WINDOW_UPDATE is 0"));
             }
             let widened = self.send_window.widen(increment);
             return widened
@@ -159,7 +161,7 @@ impl Connection {
         }
         let Some(key) = self.streams.find(id) else { return Ok(None) };
         if increment == 0 {
-            return self.stream_fault(id, StreamFault::protocol("a WINDOW_UPDATE opens no window"), cx);
+            return self.stream_fault(id, StreamFault::protocol("the increment of WINDOW_UPDATE is 0"), cx);
         }
         if self.streams.at(key.slot).send_window.widen(increment).is_err() {
             return self.stream_fault(id, StreamFault::flow_control("a stream's window is too large"), cx);
@@ -168,7 +170,7 @@ impl Connection {
         Ok(None)
     }
 
-    /// Lets a stream send again that waited for its window.
+    /// Schedules a stream again that waited for its window, if the window has room.
     fn unblock(&mut self, key: super::Key) {
         let stream = self.streams.at(key.slot);
         if stream.sending == Sending::Blocked && stream.send_window.room() > 0 {
@@ -177,7 +179,7 @@ impl Connection {
         }
     }
 
-    /// Takes a priority of RFC 7540, which means nothing any more (RFC 9113 §5.3.2).
+    /// Checks a PRIORITY frame of RFC 7540, which has no meaning any more (RFC 9113 §5.3.2), and ignores it.
     pub(super) fn priority(
         &mut self,
         header: &FrameHeader,
@@ -186,11 +188,11 @@ impl Connection {
     ) -> Result<Option<Event<'static>>, Fault> {
         let id = header.stream;
         if id == 0 {
-            return Err(Fault::protocol("PRIORITY comes on no stream"));
+            return Err(Fault::protocol("PRIORITY comes on stream 0"));
         }
         self.meter.count(Kind::Other, cx.limits, cx.now)?;
         let fault = match number(payload) {
-            _ if payload.len() != 5 => StreamFault::frame_size("a PRIORITY has not 5 bytes"),
+            _ if payload.len() != 5 => StreamFault::frame_size("the payload of PRIORITY is not 5 bytes long"),
             Some(dependency) if dependency & 0x7fff_ffff == id => {
                 StreamFault::protocol("a stream depends on itself")
             }
@@ -203,7 +205,7 @@ impl Connection {
         self.stream_fault(id, fault, cx)
     }
 
-    /// Takes PRIORITY_UPDATE (RFC 9218 §7.1).
+    /// Takes PRIORITY_UPDATE (RFC 9218 §7.1), for an open stream or for one that has not begun.
     pub(super) fn priority_update(
         &mut self,
         header: &FrameHeader,
@@ -219,7 +221,7 @@ impl Connection {
         };
         let id = u32::from_be_bytes(*id) & 0x7fff_ffff;
         if id.is_multiple_of(2) {
-            return Err(Fault::protocol("PRIORITY_UPDATE names no stream of the client's"));
+            return Err(Fault::protocol("PRIORITY_UPDATE names a stream that no client may begin"));
         }
         let priority = Priority::parse(value);
         if let Some(key) = self.streams.find(id) {
@@ -238,7 +240,7 @@ impl Connection {
         self.early_priorities.push((id, priority));
     }
 
-    /// Returns the priority that a stream was given before it began.
+    /// Removes and returns the priority that a stream was given before it began, if it was given one.
     pub(super) fn take_early_priority(&mut self, id: u32) -> Option<Priority> {
         if self.early_priorities.is_empty() {
             return None;
@@ -267,7 +269,7 @@ impl Connection {
         self.meter.count(Kind::Other, cx.limits, cx.now)
     }
 
-    /// Returns the window of the connection.
+    /// Returns how many bytes the connection's window allows to send.
     pub(super) fn connection_room(&self) -> usize {
         self.send_window.room()
     }

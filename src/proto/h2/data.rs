@@ -1,4 +1,4 @@
-//! DATA on its way in (RFC 9113 §6.1): passed on as it comes, counted against the windows by whole frames.
+//! Received DATA (RFC 9113 §6.1): passed on as it comes, counted against the windows by whole frames.
 
 use super::{
     Connection, Context, Event, Fault, Key, StreamFault,
@@ -8,7 +8,8 @@ use super::{
 };
 
 impl Connection {
-    /// Takes the header of a DATA frame.
+    /// Takes the header of a DATA frame: counts the frame against the windows and prepares to read its
+    /// payload.
     pub(super) fn begin_data(
         &mut self,
         header: FrameHeader,
@@ -22,7 +23,7 @@ impl Connection {
             return Err(Fault::frame_size("a padded DATA frame has no length of its padding"));
         }
         let taken = self.receive_window.take(header.len as u32);
-        taken.map_err(|_| Fault::flow_control("the peer sends more than the connection's window"))?;
+        taken.map_err(|_| Fault::flow_control("DATA exceeds the connection's window"))?;
         self.data = header;
         if let Some(fault) = self.data_fault(id, header.len) {
             let event = match fault {
@@ -39,8 +40,8 @@ impl Connection {
         self.begin_content(header.len, 0, cx)
     }
 
-    /// Returns the reason to drop the data of a frame: a fault, or none if the peer could not know
-    /// better.
+    /// Returns `None` if the data of a frame is to be passed on. Otherwise it is dropped: for a fault, or for
+    /// none if the peer could not know better.
     fn data_fault(&mut self, id: u32, len: usize) -> Option<Option<StreamFault>> {
         let Some(key) = self.streams.find(id) else {
             let is_late = self.was_reset(id) || self.is_beyond_last(id);
@@ -48,15 +49,16 @@ impl Connection {
         };
         let stream = self.streams.at(key.slot);
         if stream.state == StreamState::HalfClosedRemote {
-            return Some(Some(StreamFault::closed("DATA comes behind the end")));
+            return Some(Some(StreamFault::closed("DATA comes after END_STREAM")));
         }
         match stream.receive_window.take(len as u32) {
             Ok(()) => None,
-            Err(_) => Some(Some(StreamFault::flow_control("the peer sends more than the stream's window"))),
+            Err(_) => Some(Some(StreamFault::flow_control("DATA exceeds the stream's window"))),
         }
     }
 
-    /// Throws away the payload of a frame whose stream is closed. How it is padded is still judged.
+    /// Prepares to drop the payload of a frame whose stream is closed, and releases it. Its padding is still
+    /// checked.
     fn drop_payload(&mut self, header: &FrameHeader, cx: &mut Context<'_>) {
         self.release_connection(header.len as u32, cx.out);
         if header.has(flag::PADDED) {
@@ -110,7 +112,7 @@ impl Connection {
         Ok(None)
     }
 
-    /// Passes data on as far as it is there.
+    /// Passes on the data of a frame that has come.
     pub(super) fn read_data<'i>(
         &mut self,
         input: &mut &'i [u8],
@@ -132,7 +134,8 @@ impl Connection {
         self.content(stream, bytes, is_last && self.data.has(flag::END_STREAM), cx)
     }
 
-    /// Tells of data, unless it contradicts the declared length (RFC 9113 §8.1.1).
+    /// Returns data as an event. If it contradicts the declared length, the stream is reset (RFC 9113
+    /// §8.1.1).
     fn content<'i>(
         &mut self,
         stream: Key,
@@ -144,7 +147,7 @@ impl Connection {
             match left.checked_sub(bytes.len() as u64) {
                 Some(still) if !ends || still == 0 => *left = still,
                 _ => {
-                    let fault = StreamFault::malformed("a body has not its declared length");
+                    let fault = StreamFault::malformed("a body does not have its declared length");
                     // What is left of the frame finds no stream.
                     return self.stream_fault(stream.id, fault, cx);
                 }
@@ -156,7 +159,7 @@ impl Connection {
         Ok(Some(Event::Data { stream, bytes, ends }))
     }
 
-    /// Notes that the peer has ended its side.
+    /// Notes that the peer has ended its side of the stream. The stream closes if this side has ended too.
     pub(super) fn end_remote(&mut self, key: Key, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         match stream.state {

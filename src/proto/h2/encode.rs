@@ -5,25 +5,25 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::hpack::encode::{self, Strings, index};
 use crate::proto::semantics::{Content, Date, Length, MessageFields, content, is_forbidden_trailer};
 
-/// The side of a request that its response depends on.
+/// Properties of a request that its response depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exchange {
-    /// It answers HEAD.
+    /// The method is HEAD.
     pub is_head: bool,
-    /// It answers CONNECT, of either kind.
+    /// The method is CONNECT, plain or extended.
     pub is_connect: bool,
 }
 
 /// Conclusions from a response's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// A body must follow, if there is one.
+    /// The response has content: DATA must follow unless its length is 0.
     pub has_body: bool,
-    /// The handler asked that the connection ends behind it.
+    /// The handler's response has `connection: close`.
     pub closes: bool,
 }
 
-/// Returns what a response's head will say.
+/// Returns `true` if a response with this status has content. It is what [`head`] reports as `has_body`.
 pub fn has_body(exchange: Exchange, status: StatusCode) -> bool {
     content(exchange.is_head, exchange.is_connect, status) == Content::Sent
 }
@@ -59,12 +59,12 @@ pub fn head<'h>(
     Sent { has_body: content == Content::Sent, closes: own.closes }
 }
 
-/// Appends the head of an interim response.
+/// Appends the head of an interim response: the status alone.
 pub fn interim(out: &mut Vec<u8>, status: StatusCode) {
     encode::status(out, status);
 }
 
-/// Appends trailers, without those that must not be any. Returns `false` if none are left.
+/// Appends trailers, without fields that may not be trailers. Returns `false` if none are left.
 pub fn trailers<'h>(
     out: &mut Vec<u8>,
     trailers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
@@ -78,7 +78,8 @@ pub fn trailers<'h>(
     out.len() > before
 }
 
-/// Returns `true` for fields that belong to one connection; `te` is a request's.
+/// Returns `true` for fields that belong to one connection and that [`MessageFields`] does not handle, and
+/// for `te`, which is a request's.
 fn is_connections(name: &HeaderName) -> bool {
     matches!(*name, header::UPGRADE | header::TE)
         || matches!(name.as_str(), "keep-alive" | "proxy-connection")

@@ -88,7 +88,7 @@ impl Fault {
         Self { code: ErrorCode::EnhanceYourCalm, label: "h2_enhance_your_calm", text }
     }
 
-    /// The peer ended the connection with an error of its own.
+    /// The peer ended the connection with an error of its own. No GOAWAY answers it.
     pub const PEER: Self = Self {
         code: ErrorCode::NoError,
         label: "h2_peer_goaway",
@@ -110,7 +110,7 @@ pub struct StreamFault {
     pub code: ErrorCode,
     /// A short name for metrics.
     pub label: &'static str,
-    /// Description.
+    /// Description, for logs. It is not sent.
     pub text: &'static str,
 }
 

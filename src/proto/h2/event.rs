@@ -3,7 +3,7 @@
 use super::{ErrorCode, Fault, Key, StreamFault};
 use crate::proto::semantics::Reject;
 
-/// Something that came of a peer's bytes.
+/// Result of a peer's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A request; its head is in [`Context::head`](super::Context::head).
@@ -13,7 +13,7 @@ pub enum Event<'a> {
         /// No body follows.
         ends: bool,
     },
-    /// A request to be answered with the status of a refusal; of its head only the method is known.
+    /// A request to be answered with the status of `reject`. Of its head only the method is known.
     Refused {
         /// The stream to answer on.
         stream: Key,
@@ -26,28 +26,28 @@ pub enum Event<'a> {
     Data {
         /// The stream.
         stream: Key,
-        /// The bytes; none only where nothing but the end came.
+        /// The bytes; empty only if nothing but the end came.
         bytes: &'a [u8],
-        /// It is the last.
+        /// The part is the last.
         ends: bool,
     },
     /// The end of a request's body, with trailers. They are in [`Context::head`](super::Context::head).
     Trailers {
         /// The stream.
         stream: Key,
-        /// The limit or rule that they break, if they break one.
+        /// The limit or rule that the trailers break, if they break one.
         refused: Option<Reject>,
     },
-    /// A stream ended before its time; nothing can be sent on it.
+    /// A stream was closed early; nothing can be sent on it.
     Reset {
         /// The stream.
         stream: Key,
         /// The side that ended it.
         by: ResetBy,
     },
-    /// A request was reset before it was told of.
+    /// A request was malformed: its stream was reset, and no other event reports it.
     Malformed(StreamFault),
-    /// The connection ended, and what it had to send is written.
+    /// The connection ended: for this fault, or in order if `None`. Its last frames are in the outbox.
     Over(Option<Fault>),
 }
 

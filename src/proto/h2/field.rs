@@ -1,11 +1,12 @@
-//! Fields as far as a request's meaning depends on them: judged once, when they are decoded. The dynamic
-//! table keeps the verdict with the field, so a field that a client sends again and again costs a copy.
+//! Names and values of fields, as far as a request's meaning depends on them: checked once, when they are
+//! decoded. The dynamic table keeps the verdict with the field, so a field that a client sends again and
+//! again costs a copy.
 
 use crate::proto::semantics::{
     Form, Method, Reject, is_authority, is_field_value, is_token, is_token_byte, parse_target,
 };
 
-/// The meaning of a field's name.
+/// Meaning of a field's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
     /// `:method`.
@@ -36,12 +37,13 @@ pub enum Name {
     ConnectionSpecific,
     /// Any other valid name.
     Other,
-    /// A name that is empty, or has a byte that is not allowed: upper case is not (RFC 9113 §8.2.1).
+    /// A name that is empty, or has a byte that is not allowed, such as an upper-case letter (RFC 9113
+    /// §8.2.1).
     Invalid,
 }
 
 impl Name {
-    /// Recognizes a name.
+    /// Returns the meaning of a name.
     pub fn of(name: &[u8]) -> Self {
         match name {
             [] => Self::Invalid,
@@ -83,7 +85,7 @@ impl Name {
         }
     }
 
-    /// Recognizes a valid name at compile time.
+    /// Returns the meaning of a name that is known to be valid, also at compile time.
     pub(super) const fn of_valid(name: &[u8]) -> Self {
         match name {
             [b':', ..] => Self::pseudo(name),
@@ -103,25 +105,25 @@ static ALLOWED: [bool; 256] = {
     table
 };
 
-/// The verdict on a field's value.
+/// Verdict on a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// One that its field may have.
+    /// A value that its field may have.
     Valid,
-    /// One that no field, or not this one, may have; the request is refused with this.
+    /// A value that its field may not have; the request is refused for this reason.
     Refused(Reject),
     /// A method.
     Method(Method),
     /// A scheme.
     Scheme(Scheme),
-    /// A target of a path, and a query unless the path is all of it.
+    /// A target in origin form: a path, and a query unless the path is all of it.
     Origin {
         /// Bytes of the path.
         path_len: u16,
     },
     /// The target `*`.
     Asterisk,
-    /// Nothing.
+    /// An empty target.
     Empty,
 }
 
@@ -132,12 +134,12 @@ pub enum Scheme {
     Http,
     /// `https`.
     Https,
-    /// One that this server is no origin for.
+    /// A scheme that this server does not serve.
     Other,
 }
 
 impl Value {
-    /// Judges a value.
+    /// Returns the verdict on the value of a field with this name.
     pub fn of(name: Name, value: &[u8]) -> Self {
         match name {
             Name::Method => Self::method(value),
@@ -164,7 +166,8 @@ impl Value {
         })
     }
 
-    /// Judges a target. That it fits its method is looked at later: of the forms of HTTP/1.1 there are two.
+    /// Returns the verdict on a `:path`. Whether it fits its method is checked later. Of the forms of
+    /// HTTP/1.1 only two are valid.
     fn target(target: &[u8]) -> Self {
         match target {
             [] => return Self::Empty,

@@ -5,18 +5,19 @@ use super::ErrorCode;
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 9;
 
-/// Longest payload that a peer may send: the default, which no setting of ours changes.
+/// Longest payload that a peer may send, and the longest DATA that this side sends: the default of
+/// SETTINGS_MAX_FRAME_SIZE, which this side does not change.
 pub const PAYLOAD_BYTES_MAX: usize = 16_384;
 
-/// Flags, by what they are called in RFC 9113 §6.
+/// Flags, by their names in RFC 9113 §6.
 pub mod flag {
-    /// DATA and HEADERS: the peer sends nothing more on the stream.
+    /// DATA and HEADERS: the sender sends nothing more on the stream.
     pub const END_STREAM: u8 = 0x1;
-    /// SETTINGS and PING.
+    /// SETTINGS and PING: the frame acknowledges one.
     pub const ACK: u8 = 0x1;
     /// HEADERS and CONTINUATION: the header block is complete.
     pub const END_HEADERS: u8 = 0x4;
-    /// DATA and HEADERS.
+    /// DATA and HEADERS: the payload starts with the length of its padding.
     pub const PADDED: u8 = 0x8;
     /// HEADERS: a deprecated priority comes first.
     pub const PRIORITY: u8 = 0x20;
@@ -42,7 +43,7 @@ pub enum FrameType {
 }
 
 impl FrameType {
-    /// Recognizes a type.
+    /// Returns the type that a number names.
     pub fn from_u8(byte: u8) -> Self {
         match byte {
             0x0 => Self::Data,
@@ -79,7 +80,7 @@ pub struct FrameHeader {
     pub frame_type: FrameType,
     /// The flags as they came.
     pub flags: u8,
-    /// The stream; 0: the connection.
+    /// Identifier of the stream; 0 for the connection.
     pub stream: u32,
 }
 
@@ -103,7 +104,7 @@ impl FrameHeader {
     }
 }
 
-/// Returns the header of a frame.
+/// Returns the bytes of a frame's header.
 #[inline]
 pub fn header(len: usize, frame_type: FrameType, flags: u8, stream: u32) -> [u8; HEADER_BYTES] {
     let [_, l0, l1, l2] = (len as u32).to_be_bytes();
@@ -111,7 +112,7 @@ pub fn header(len: usize, frame_type: FrameType, flags: u8, stream: u32) -> [u8;
     [l0, l1, l2, frame_type.to_u8(), flags, s0, s1, s2, s3]
 }
 
-/// Appends the header of a frame; its payload follows.
+/// Appends the header of a frame. The caller appends `len` bytes of payload.
 #[inline]
 pub(super) fn write_header(out: &mut Vec<u8>, len: usize, frame_type: FrameType, flags: u8, stream: u32) {
     out.extend_from_slice(&header(len, frame_type, flags, stream));

@@ -3,10 +3,10 @@
 use super::{Priority, seen::Seen};
 use crate::proto::semantics::{Field, Fields, Method, Reject, Span};
 
-/// A decoded head: bytes, and where in them everything is.
+/// Decoded head: its bytes, and the positions of its parts in them.
 ///
-/// Reuse it: the next head overwrites it and keeps its memory. It means something only while the event that
-/// told of it is handled.
+/// Reuse it: the next head overwrites it and keeps its memory. Its contents are valid only while the event
+/// that they belong to is handled.
 #[derive(Debug, Default)]
 pub struct Head {
     pub(super) bytes: Vec<u8>,
@@ -30,52 +30,52 @@ impl Head {
         self.method
     }
 
-    /// Returns the method as the `http` crate has it. Allocates for a method of its own of more than 15
-    /// bytes.
+    /// Returns the method as a type of the `http` crate. Allocates for a method that is not standard and
+    /// longer than 15 bytes.
     ///
     /// # Errors
     ///
-    /// The `http` crate takes it for no token; none that was accepted is refused.
+    /// The method is not a token. A head that was accepted has no such method.
     pub fn http_method(&self) -> Result<http::Method, Reject> {
         self.method.to_http(self.method_at.of(&self.bytes))
     }
 
-    /// Returns the bytes that all spans lie in.
+    /// Returns the bytes that all spans refer to.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Returns the path, still encoded: `*` for the asterisk form, nothing for CONNECT.
+    /// Returns the path, not decoded: `*` for the asterisk form, empty for plain CONNECT.
     pub fn path(&self) -> &[u8] {
         self.path.of(&self.bytes)
     }
 
-    /// Returns where the path lies.
+    /// Returns the position of the path.
     pub fn path_span(&self) -> Span {
         self.path
     }
 
-    /// Returns what follows the `?`, if there is one.
+    /// Returns the part of the target after `?`; `None` without a `?`.
     pub fn query(&self) -> Option<&[u8]> {
         self.query.map(|span| span.of(&self.bytes))
     }
 
-    /// Returns where the query lies.
+    /// Returns the position of the query; `None` without a `?`.
     pub fn query_span(&self) -> Option<Span> {
         self.query
     }
 
-    /// Returns the host and port asked for: `:authority`, else Host.
+    /// Returns the host and port that the request is for: `:authority`, or else Host.
     pub fn authority(&self) -> Option<&[u8]> {
         self.authority.map(|span| span.of(&self.bytes))
     }
 
-    /// Returns where the authority lies.
+    /// Returns the position of the [authority](Self::authority).
     pub fn authority_span(&self) -> Option<Span> {
         self.authority
     }
 
-    /// Returns where `:protocol` lies, which an extended CONNECT has (RFC 8441 §4).
+    /// Returns the position of the value of `:protocol`, which only an extended CONNECT has (RFC 8441 §4).
     pub fn protocol_span(&self) -> Option<Span> {
         self.protocol
     }
@@ -85,12 +85,12 @@ impl Head {
         self.is_asterisk
     }
 
-    /// Returns the body's length, if it is declared.
+    /// Returns the declared length of the body, in bytes; `None` if none is declared.
     pub fn content_length(&self) -> Option<u64> {
         self.length
     }
 
-    /// Returns `true` if the client waits for an interim response before it sends the body.
+    /// Returns `true` if the client waits for `100 Continue` before it sends the body. Never without a body.
     pub fn expects_continue(&self) -> bool {
         self.expects_continue
     }
@@ -100,12 +100,12 @@ impl Head {
         Fields::new(&self.fields, &self.bytes)
     }
 
-    /// Returns where the header fields lie, in order.
+    /// Returns the positions of the header fields, in order.
     pub fn spans(&self) -> &[Field] {
         &self.fields
     }
 
-    /// Returns the bytes of memory it holds.
+    /// Returns the size of the memory that the head holds, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.bytes.capacity() + self.fields.capacity() * size_of::<Field>()
     }

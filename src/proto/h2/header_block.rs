@@ -9,10 +9,10 @@ use super::{
     state::{ConnectionState, StreamState},
 };
 
-/// CONTINUATION frames of one block at most: a header list within any limit fits a few.
+/// Maximum number of CONTINUATION frames of one block: a header list within any limit fits a few.
 const CONTINUATIONS: u32 = 64;
 
-/// Bytes of a field line that is not complete at most, in multiples of the limit on the whole list.
+/// Maximum length of a field line that is not complete, in multiples of the limit on the whole list.
 const LINE_FACTOR: usize = 4;
 
 impl Connection {
@@ -68,14 +68,14 @@ impl Connection {
         let mut rest = &block.rest[..];
         decode(&mut self.decoder, &mut rest, &mut block.head, block.purpose, cx.limits)?;
         if rest.len() > cx.limits.header_list_bytes * LINE_FACTOR {
-            return Err(Fault::calm("a field is far larger than a header list may be"));
+            return Err(Fault::calm("a field is far larger than the limit on header lists"));
         }
         let used = block.rest.len() - rest.len();
         block.rest.drain(..used);
         Ok(())
     }
 
-    /// Decides what a block on this stream is for (RFC 9113 §5.1).
+    /// Returns the purpose of a block on this stream (RFC 9113 §5.1), and notes a new stream's identifier.
     #[inline]
     fn purpose(&mut self, id: u32, cx: &Context<'_>) -> Result<Purpose, Fault> {
         if id.is_multiple_of(2) {
@@ -88,7 +88,7 @@ impl Connection {
             return Ok(match self.streams.at(key.slot).state {
                 StreamState::Open | StreamState::HalfClosedLocal => Purpose::Trailers(key),
                 StreamState::HalfClosedRemote => {
-                    Purpose::Faulty(StreamFault::closed("HEADERS comes behind the end"))
+                    Purpose::Faulty(StreamFault::closed("HEADERS comes after END_STREAM"))
                 }
             });
         }
@@ -120,12 +120,13 @@ impl Connection {
         }
     }
 
-    /// Returns `true` for streams that begin after GOAWAY named the last that is served.
+    /// Returns `true` for streams beyond the last that this side's GOAWAY named as served.
     pub(super) fn is_beyond_last(&self, id: u32) -> bool {
         matches!(self.state, ConnectionState::Leaving { last_stream } if id > last_stream)
     }
 
-    /// Takes a block whose fields are in the context's head; `rest` is what no field was made of.
+    /// Acts on a complete block, whose fields are in the context's head. `rest` are bytes of which no field
+    /// could be decoded, which makes the block invalid.
     #[inline]
     fn finish_block(
         &mut self,
@@ -199,7 +200,7 @@ impl Connection {
     }
 }
 
-/// Takes padding and priority off the payload of HEADERS; says whether the stream depends on itself.
+/// Returns the payload of HEADERS without padding and priority, and `true` if the stream depends on itself.
 #[inline]
 fn fragment<'p>(header: &FrameHeader, payload: &'p [u8]) -> Result<(&'p [u8], bool), Fault> {
     if !header.has(flag::PADDED | flag::PRIORITY) {
@@ -223,7 +224,7 @@ fn fragment<'p>(header: &FrameHeader, payload: &'p [u8]) -> Result<(&'p [u8], bo
     Ok((&payload[..len], depends_on_itself))
 }
 
-/// Decodes the field lines that are complete.
+/// Decodes the field lines that are complete into `head`. Afterwards `input` has the start of the next line.
 #[inline]
 fn decode(
     decoder: &mut Decoder,
@@ -251,6 +252,6 @@ fn decode(
 
 impl From<Excess> for Fault {
     fn from(_: Excess) -> Self {
-        Self::calm("a header list is far larger than allowed")
+        Self::calm("a header list is far larger than the limit")
     }
 }

@@ -1,4 +1,5 @@
-//! A response encoded once and sent many times: one copy, the Date, and the number of the stream.
+//! A response that is encoded once and sent many times: a reply costs one copy, a new Date, and the number of
+//! the stream.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::proto::semantics::{Date, Length};
 
-/// Bodies up to this size lie behind the head, so that a reply is one copy; longer ones are shared.
+/// Bodies up to this size are stored behind the head, so that a reply is one copy; longer ones are shared.
 const INLINE_BODY_BYTES: usize = 8 * 1024;
 
 /// Offset of a frame header's stream.
@@ -20,21 +21,21 @@ const STREAM_AT: usize = 5;
 /// The frames of a response that never changes but for its Date.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// HEADERS, and DATA behind it if the body lies here.
+    /// HEADERS, and behind it DATA with the body if that is short.
     bytes: Box<[u8]>,
-    /// Bytes of HEADERS.
+    /// Length of the HEADERS frame, with its header.
     head_bytes: usize,
     /// Offset of the date.
     date: usize,
-    /// The body, unless it lies behind the head; `None`: there is none.
+    /// The body if it is too long to be stored behind the head; `None` otherwise.
     body: Option<Bytes>,
-    /// Bytes of the body.
+    /// Length of the body in bytes; 0 if the response has no content.
     body_bytes: usize,
 }
 
 impl Image {
-    /// Builds the image. `headers` are treated as in [`encode::head`], save that a `date` is dropped.
-    /// `None`: its head does not fit one frame.
+    /// Builds the image. `headers` are handled as in [`encode::head`], but every `date` is dropped. Returns
+    /// `None` if the head does not fit one frame.
     pub fn new<'h>(
         status: StatusCode,
         headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
@@ -74,7 +75,7 @@ impl Image {
         })
     }
 
-    /// Bytes of the body.
+    /// Returns the length of the body in bytes; 0 if the response has no content.
     pub fn body_bytes(&self) -> usize {
         self.body_bytes
     }
@@ -83,15 +84,15 @@ impl Image {
         self.body_bytes > 0
     }
 
-    /// Returns the body if it does not lie behind the head.
+    /// Returns the body if it is stored behind the head.
     fn inline_body(&self) -> Option<&[u8]> {
         self.bytes.get(self.head_bytes + HEADER_BYTES..)
     }
 }
 
 impl Connection {
-    /// Sends a response as a whole, its head alone to HEAD. Returns the body if the windows, or the size of
-    /// a frame, do not let it leave with the head: it is still to be sent.
+    /// Writes a response, or only its head to HEAD. Returns the body if it is still to be sent: it is long,
+    /// or the windows have no room for it. Writes nothing if this side of the stream has ended.
     #[inline]
     pub fn image_out(
         &mut self,
@@ -135,7 +136,8 @@ impl Connection {
         }
     }
 
-    /// Puts a size update in front of a block that is written.
+    /// Inserts a size update of the peer's dynamic table in front of the header block that was written at
+    /// `start`.
     #[cold]
     fn put_update(&mut self, out: &mut Vec<u8>, start: usize, head_bytes: usize) {
         self.peer.owes_table_update = false;

@@ -1,9 +1,10 @@
-//! Bounds on what a peer can make one connection hold and do.
+//! Bounds on the memory and the work that a peer can cause with one connection.
 
-/// Kinds of frames that have a rate of their own.
+/// Number of kinds of frames that have a rate of their own.
 pub(super) const RATED_KINDS: usize = 6;
 
-/// Frames a second by [kind](super::meter::Kind), without the last; four seconds' worth may come at once.
+/// Allowed frames a second of each [kind](super::meter::Kind) but the last, in the order of the kinds. Four
+/// seconds' worth may come at once.
 pub type Rates = [u32; RATED_KINDS];
 
 /// Bounds on one connection.
@@ -11,9 +12,10 @@ pub type Rates = [u32; RATED_KINDS];
 pub struct Limits {
     /// Streams that a peer may have open; beyond it REFUSED_STREAM.
     pub streams: u32,
-    /// Bytes of a request's body that may be on their way on one stream.
+    /// Bytes of a request's body that may come on one stream before the server releases some.
     pub stream_window_bytes: u32,
-    /// Bytes of all requests' bodies that may be on their way; at least 65,535.
+    /// Bytes of all requests' bodies that may come before the server releases some. A value below 65,535
+    /// counts as 65,535.
     pub connection_window_bytes: u32,
     /// Largest decoded header list by RFC 9113 §6.5.2, bytes; beyond it `431`, beyond four times that GOAWAY.
     pub header_list_bytes: usize,
@@ -23,15 +25,17 @@ pub struct Limits {
     pub headers: usize,
     /// Longest `:path`, bytes; beyond it `414`.
     pub target_bytes: usize,
-    /// Longest trailer section as HTTP/1.1 would write it, bytes.
+    /// Longest trailer section as HTTP/1.1 would write it, bytes; beyond it the request is refused with
+    /// `431`.
     pub trailer_bytes: usize,
-    /// Requests that may be cancelled at the instant they came; beyond it GOAWAY.
+    /// Requests that may be cancelled at the instant (`Context::now`) at which they came; beyond it GOAWAY.
     pub resets_at_once: u32,
-    /// Streams that the peer makes us reset by its faults: so many at once, and a quarter of that a second.
+    /// Streams that the server may have to reset for faults of the peer: so many at once, and a quarter of
+    /// that a second; beyond it GOAWAY.
     pub stream_faults: u32,
-    /// Frames a second of the kinds that cost a peer little.
+    /// Allowed frames a second of the kinds that cost a peer little; beyond it GOAWAY.
     pub rates: Rates,
-    /// Whether clients may open a WebSocket by extended CONNECT (RFC 8441).
+    /// Clients may open a WebSocket by extended CONNECT (RFC 8441).
     pub connect_protocol: bool,
 }
 

@@ -1,8 +1,8 @@
-//! Messages (RFC 9113 §8): takes the field lines of a header section as they are decoded, and judges the
+//! Messages (RFC 9113 §8): takes the field lines of a header section as they are decoded, and checks the
 //! whole.
 //!
-//! There are three verdicts. A request that HTTP/2 calls malformed is reset. One that HTTP/1.1 would refuse
-//! in the same words is answered with a status: the rules for methods, targets, authorities, lengths and
+//! There are three verdicts. A request that is malformed by HTTP/2 is reset. One that HTTP/1.1 would refuse
+//! for the same reason is answered with a status: the rules for methods, targets, authorities, lengths and
 //! values are those of [`semantics`](crate::proto::semantics). Any other is served.
 
 use super::{
@@ -16,7 +16,7 @@ use crate::proto::semantics::{
     is_same_authority,
 };
 
-/// Header lists that are so many times larger than allowed end the connection: the peer was told the limit.
+/// Multiple of the allowed size beyond which a header list ends the connection: the peer was told the limit.
 const EXCESS_FACTOR: usize = 4;
 
 /// Bytes that each field counts beyond its name and value (RFC 9113 §6.5.2).
@@ -31,9 +31,9 @@ pub(super) struct Excess;
 /// Reason why a request is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Its stream is reset.
+    /// The request is malformed, and its stream is reset.
     Malformed(StreamFault),
-    /// It is answered.
+    /// The request is answered with the status of this reason.
     Reject(Reject),
 }
 
@@ -77,7 +77,7 @@ impl Head {
         Ok(())
     }
 
-    /// Takes a short line of a request, as [`take`](Self::take) would.
+    /// Takes a line of a request that is one byte on the wire, as [`take`](Self::take) would.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Head {
         Ok(())
     }
 
-    /// Counts the bytes of a line; `false` for one that is beyond the limit and not kept.
+    /// Counts the bytes of a line. Returns `false` if it is beyond the limit and must not be kept.
     #[inline]
     fn fits(&mut self, bytes: usize, limits: &Limits) -> Result<bool, Excess> {
         self.seen.list_bytes += bytes + FIELD_OVERHEAD_BYTES;
@@ -143,7 +143,7 @@ impl Head {
     #[inline]
     fn take_pseudo(&mut self, name: Name, verdict: Value, value: Span) {
         if self.seen.regular {
-            return self.malformed("a pseudo-header field stands behind a field");
+            return self.malformed("a pseudo-header field follows a regular field");
         }
         let seen = &mut self.seen;
         let is_repeated = match (name, verdict) {
@@ -199,7 +199,8 @@ impl Head {
         }
     }
 
-    /// Judges a request whose header section is complete; `ends`: it has no body.
+    /// Returns the verdict on a request whose header section is complete, and joins its Cookie fields.
+    /// `ends`: it has no body.
     pub(super) fn finish(&mut self, ends: bool, limits: &Limits) -> Result<(), Refusal> {
         self.judge_control(limits);
         if ends && self.length.is_some_and(|length| length > 0) {
@@ -218,7 +219,7 @@ impl Head {
         Ok(())
     }
 
-    /// Judges trailers that are complete, and drops those that no message may have.
+    /// Returns the verdict on trailers that are complete, and drops fields that may not be trailers.
     pub(super) fn finish_trailers(&mut self, limits: &Limits) -> Result<(), Refusal> {
         if let Some(text) = self.seen.malformed {
             return Err(Refusal::Malformed(StreamFault::malformed(text)));
@@ -236,7 +237,7 @@ impl Head {
         Ok(())
     }
 
-    /// Brings together what the pseudo-header fields say (RFC 9113 §8.3.1, §8.5).
+    /// Checks the pseudo-header fields together, and sets path and query (RFC 9113 §8.3.1, §8.5).
     #[inline]
     fn judge_control(&mut self, limits: &Limits) {
         let Seen { has_method, scheme, target, reject, .. } = self.seen;
@@ -267,7 +268,7 @@ impl Head {
         match (is_extended, scheme, target) {
             (true, Some(scheme), Some(target)) => self.judge_target(scheme, target, limits),
             (false, None, None) if self.authority.is_some() => self.choose_authority(Scheme::Http),
-            _ => self.malformed("CONNECT has not the pseudo-header fields that it must have"),
+            _ => self.malformed("the pseudo-header fields are not those of CONNECT"),
         }
     }
 
@@ -294,7 +295,8 @@ impl Head {
         self.choose_authority(scheme);
     }
 
-    /// Decides who the request is for: `:authority`, else Host; both must mean the same.
+    /// Sets the authority to `:authority`, or else to Host. Refuses the request if both are there and differ,
+    /// or none is.
     #[inline]
     fn choose_authority(&mut self, scheme: Scheme) {
         let verdict = match (self.seen.authority, self.seen.host) {
@@ -314,7 +316,7 @@ impl Head {
         }
     }
 
-    /// Returns `true` if `:authority` means the same as a Host.
+    /// Returns `true` if `:authority` and a Host mean the same host and port.
     fn is_for(&self, host: Span, scheme: Scheme) -> bool {
         let default_port: &[u8] = if scheme == Scheme::Https { b"443" } else { b"80" };
         let authority = self.authority.unwrap_or_default().of(&self.bytes);
@@ -347,8 +349,8 @@ impl Head {
         self.seen.malformed.get_or_insert(text);
     }
 
-    /// Notes a reason to refuse the request; a list that is too long hides all others, as not all of it is
-    /// there.
+    /// Notes a reason to refuse the request. The first one counts, but a list that is too long hides all
+    /// others, as not all of it was kept.
     fn reject(&mut self, reject: Reject) {
         if reject == Reject::HeadTooLong {
             self.seen.reject = Some(reject);

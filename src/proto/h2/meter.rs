@@ -1,23 +1,25 @@
-//! Counts what costs a peer little and this side something, and says when it comes faster than it may.
+//! Meter of frames and faults that cost a peer little and this side something. It reports when they come
+//! faster than allowed.
 
 use std::time::{Duration, Instant};
 
 use super::{ErrorCode, Fault, Limits, limits::RATED_KINDS};
 
-/// So many seconds of a rate may come at once.
+/// Number of seconds whose frames may come at once.
 const BURST_SECONDS: f32 = 4.0;
 
 /// Bytes sent for which a peer may send one more WINDOW_UPDATE, and one more PING: clients measure a
 /// connection with both, about once for each frame they get.
 const SENT_BYTES_PER_ANSWER: f32 = 64.0;
 
-/// Shorter times are added up before they fill a bucket, so that no part of them is lost to rounding.
+/// Shortest time after which the buckets are filled. Shorter times add up until then, so that none is lost to
+/// rounding.
 const TICK: Duration = Duration::from_millis(1);
 
 /// A kind of frame or fault that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// RST_STREAM: a request is made for nothing.
+    /// RST_STREAM: the request may have been made for nothing.
     Reset,
     /// SETTINGS: each is acknowledged, and may touch every stream.
     Settings,
@@ -67,16 +69,16 @@ impl Kind {
     }
 
     fn flood(self) -> Fault {
-        let text = "frames that cost this server something come too fast";
+        let text = "too many frames of one kind, or faults, came in a short time";
         Fault { code: ErrorCode::EnhanceYourCalm, label: self.label(), text }
     }
 }
 
-/// One connection's meter: what may still come of each kind.
+/// Meter of one connection: how many frames of each kind may still come.
 #[derive(Clone, Debug)]
 pub struct Meter {
     left: [f32; Kind::ALL.len()],
-    /// When the buckets were last filled.
+    /// Time at which the buckets were last filled.
     filled: Instant,
 }
 
@@ -86,11 +88,11 @@ impl Meter {
         Self { left: Kind::ALL.map(|kind| kind.rate(limits) * BURST_SECONDS), filled: now }
     }
 
-    /// Counts one of a kind.
+    /// Counts one frame or fault of a kind.
     ///
     /// # Errors
     ///
-    /// It is one too many.
+    /// Too many of this kind came in a short time: the fault ends the connection.
     pub fn count(&mut self, kind: Kind, limits: &Limits, now: Instant) -> Result<(), Fault> {
         self.fill(limits, now);
         let left = &mut self.left[kind as usize];
@@ -101,7 +103,8 @@ impl Meter {
         Ok(())
     }
 
-    /// Notes that so many bytes were sent: answers to them may come.
+    /// Notes that so many bytes were written for the peer: it may send more PINGs and WINDOW_UPDATEs in
+    /// answer.
     pub fn sent(&mut self, bytes: usize, limits: &Limits) {
         for kind in [Kind::Ping, Kind::WindowUpdate] {
             self.earn(kind, bytes as f32 / SENT_BYTES_PER_ANSWER, limits);

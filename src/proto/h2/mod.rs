@@ -1,4 +1,4 @@
-//! HTTP/2 (RFC 9113), the server's side, sans-I/O; must not know what answers a request.
+//! HTTP/2 (RFC 9113), the server's side, without I/O. It must not know what answers a request.
 //!
 //! ```text
 //!  bytes ──► reader ──► frames ──┬─ HEADERS ──► hpack ──► message ──► Request, Trailers
@@ -10,13 +10,13 @@
 //!                        next_turn: windows, priorities
 //! ```
 //!
-//! A [`Connection`] is fed bytes with [`Connection::next`], which returns one [`Event`] at a time and
-//! appends what the protocol itself has to say to the outbox. A request's head is decoded into the caller's
-//! [`Head`], so a request that is answered at once leaves nothing behind. Time is an argument.
+//! [`Connection::next`] takes received bytes and returns one [`Event`] at a time. The frames with which the
+//! protocol itself answers, it appends to the outbox. A request's head is decoded into the caller's [`Head`],
+//! so a request that is answered at once leaves nothing behind. Time is an argument.
 //!
-//! Data is pulled, not pushed: a stream that has some says so with [`Connection::want`], and is asked for
-//! as much as its windows allow when [`Connection::next_turn`] names it. So nothing is taken from a
-//! producer that cannot be sent.
+//! The core decides which stream sends. The caller reports a stream that has data with [`Connection::want`].
+//! [`Connection::next_turn`] then names the stream that is next, and how much its windows allow. So nothing
+//! is taken from a producer that cannot be sent.
 
 mod block;
 mod connection;

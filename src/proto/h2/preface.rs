@@ -1,5 +1,5 @@
-//! The client's connection preface (RFC 9113 §3.4): a request no HTTP/1.1 server takes, so that the first
-//! bytes of a connection tell which protocol they begin.
+//! The client's connection preface (RFC 9113 §3.4): it looks like a request that no HTTP/1.1 server accepts,
+//! so that the first bytes of a connection tell which protocol they begin.
 
 /// First bytes of a client that knows that the server speaks HTTP/2.
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -7,11 +7,11 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Match of a connection's first bytes with the preface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begins {
-    /// They are something else.
+    /// The bytes are something else.
     No,
-    /// They may become one.
+    /// The bytes are the start of the preface, possibly of length 0.
     Partly,
-    /// They do.
+    /// The bytes begin with the whole preface.
     Whole,
 }
 

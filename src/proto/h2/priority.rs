@@ -5,15 +5,15 @@
 pub struct Priority {
     /// 0 is sent first, 7 last.
     pub urgency: u8,
-    /// Shares its turn with others of its urgency, as parts of it are of use.
+    /// The response is of use in parts, so it is sent in alternation with others of its urgency.
     pub is_incremental: bool,
 }
 
 impl Priority {
-    /// The priority of a request that names none: one among equals, each of which gets its turn.
+    /// Priority of a request that names none: sent in alternation with others of the middle urgency.
     pub const UNNAMED: Self = Self { urgency: 3, is_incremental: true };
 
-    /// The default of the parameters of a priority that is named (RFC 9218 §4).
+    /// Defaults of the parameters of a priority that is named (RFC 9218 §4).
     const NAMED: Self = Self { urgency: 3, is_incremental: false };
 
     /// Number of urgencies.

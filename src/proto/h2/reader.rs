@@ -1,4 +1,4 @@
-//! From bytes to frames: in place where a frame is whole, from a copy where it came in parts.
+//! Reads frames from bytes: in place where a frame is whole, from a copy where it came in parts.
 
 use super::{
     Connection, Context, Event, Fault,
@@ -7,7 +7,7 @@ use super::{
     state::{ConnectionState, Reading},
 };
 
-/// A buffer for parts of frames that is larger is not kept once it is empty, bytes.
+/// Largest capacity, in bytes, with which the empty buffer for parts of frames is kept.
 const KEPT_BYTES: usize = 512;
 
 impl Connection {
@@ -86,7 +86,7 @@ impl Connection {
         Ok(None)
     }
 
-    /// Goes on with a frame of which a part was kept.
+    /// Continues a frame whose start was kept.
     fn complete_frame(
         &mut self,
         input: &mut &[u8],
@@ -113,7 +113,7 @@ impl Connection {
         event
     }
 
-    /// Moves bytes to the kept part until it has so many; `false` asks for more.
+    /// Moves bytes to the kept part until that has `len`. Returns `false` if more are needed.
     fn fill_partial(&mut self, input: &mut &[u8], len: usize) -> bool {
         let missing = len.saturating_sub(self.partial.len()).min(input.len());
         self.partial.extend_from_slice(&input[..missing]);
@@ -121,12 +121,13 @@ impl Connection {
         self.partial.len() >= len
     }
 
-    /// Returns `true` for frames whose payload is not read as a whole.
+    /// Returns `true` for frames whose payload is not collected before it is handled.
     fn is_passed_through(&self, header: &FrameHeader) -> bool {
         matches!(header.frame_type, FrameType::Data | FrameType::Unknown)
     }
 
-    /// Judges a frame by its header. Has no effect, as a header may be looked at twice.
+    /// Checks a frame by its header: its length, and whether it may come now. Has no effect, as a header may
+    /// be checked twice.
     #[inline]
     fn check(&self, header: &FrameHeader) -> Result<(), Fault> {
         if header.len > PAYLOAD_BYTES_MAX {
@@ -136,7 +137,7 @@ impl Connection {
         match &self.block {
             None if continues => Err(Fault::protocol("CONTINUATION comes without a header block")),
             Some(block) if !continues || block.stream() != header.stream => {
-                Err(Fault::protocol("a header block is interrupted"))
+                Err(Fault::protocol("another frame interrupts a header block"))
             }
             _ if self.state == ConnectionState::FirstSettings && header.frame_type != FrameType::Settings => {
                 Err(Fault::protocol("the first frame is not SETTINGS"))

@@ -1,27 +1,28 @@
 //! Order in which streams send data (RFC 9218 §10).
 //!
-//! Streams that have data wait in lists, by urgency; the lowest is served first. At each urgency there are
-//! three lists. Responses that are of use only as a whole go out one after the other, in the order of their
-//! streams. Those that are of use in parts, and those whose client named no priority, take turns, and the
-//! first turn of each comes before the further turns of others: so a short response waits for no long one.
+//! Streams that have data wait in lists, by urgency; the lowest number is served first. At each urgency there
+//! are three lists. Responses that are of use only as a whole go out one after the other, in the order of
+//! their streams. Those that are of use in parts, and those whose client named no priority, alternate: each
+//! sends one part at a time, and a stream's first part comes before further parts of others. So a short
+//! response waits for no long one.
 
 use super::{
     Priority,
     streams::{Key, NONE, Stream, Streams},
 };
 
-/// First turns in a row; then one of the streams that take further turns is served, so that new ones do not
-/// starve it.
+/// Number of first parts in a row after which a stream that has sent a part is served, so that new streams do
+/// not starve it.
 const FIRST_TURNS_IN_A_ROW: u8 = 8;
 
 /// The list that a stream waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Queue {
-    /// One after the other.
+    /// Streams that are sent one after the other.
     Whole,
-    /// For their first turn.
+    /// Streams that alternate and have not been served.
     First,
-    /// For their next turn.
+    /// Streams that alternate and have been served.
     Parts,
 }
 
@@ -53,13 +54,14 @@ impl List {
 /// Streams that have data and may send it.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    /// By urgency and queue.
+    /// Lists by urgency and queue.
     lists: [[List; 3]; Priority::URGENCIES],
-    /// Urgencies with a stream, as bits.
+    /// Bits of the urgencies that have a stream.
     urgencies: u8,
-    /// Urgencies at which those that take turns are next, and not those that go one after the other, as bits.
+    /// Bits of the urgencies at which an alternating stream is next, and not one of those that go one after
+    /// the other.
     turns: u8,
-    /// First turns since the last further one.
+    /// Number of streams served from `First` since the last from `Parts`.
     first_turns: u8,
 }
 
@@ -74,7 +76,7 @@ impl Schedule {
         self.urgencies == 0
     }
 
-    /// Adds a stream that is in no list.
+    /// Adds a stream that is in no list to the list of its priority.
     pub(super) fn add(&mut self, streams: &mut Streams, key: Key) {
         let stream = streams.at(key.slot);
         let (urgency, queue) = (stream.priority.urgency, Queue::of(stream));
@@ -120,7 +122,8 @@ impl Schedule {
         }
     }
 
-    /// Returns the stream whose turn it is. It stays in a list.
+    /// Returns the stream that is to send next; `None` if none is in a list. It stays in a list: an
+    /// alternating one at the end of `Parts`.
     pub(super) fn next(&mut self, streams: &mut Streams) -> Option<Key> {
         if self.urgencies == 0 {
             return None;
@@ -136,7 +139,7 @@ impl Schedule {
         Some(key)
     }
 
-    /// Decides which list of an urgency is next; one of them has a stream.
+    /// Returns the list of an urgency that is next. At least one of the lists has a stream.
     fn next_queue(&mut self, urgency: usize) -> Queue {
         let [whole, first, parts] = self.lists[urgency].map(|list| !list.is_empty());
         let bit = 1 << urgency;

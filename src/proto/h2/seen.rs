@@ -1,4 +1,4 @@
-//! Facts that the verdict on a head needs.
+//! Facts about a header section that the verdict on it needs.
 
 use super::field::{Scheme, Value};
 use crate::proto::semantics::{Reject, Span};
@@ -6,7 +6,7 @@ use crate::proto::semantics::{Reject, Span};
 /// Facts of a header section, collected while its lines are decoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
-    /// Size of the header list.
+    /// Size of the header list so far, by RFC 9113 §6.5.2.
     pub(super) list_bytes: usize,
     pub(super) has_method: bool,
     pub(super) scheme: Option<Scheme>,

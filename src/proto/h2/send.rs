@@ -7,12 +7,12 @@ use super::{
     state::{Sending, StreamState},
 };
 
-/// Whether something ends this side of its stream.
+/// Effect of a frame on this side of its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// More follows.
+    /// The side stays open: more follows.
     Open,
-    /// Nothing follows.
+    /// The side ends: nothing follows.
     Stream,
 }
 
@@ -41,7 +41,7 @@ impl Connection {
         true
     }
 
-    /// Begins a header block as the peer's settings ask for.
+    /// Begins a header block: with a size update of the dynamic table if the peer's settings ask for one.
     #[inline]
     pub(super) fn begin_block(&mut self, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.peer.owes_table_update) {
@@ -49,7 +49,7 @@ impl Connection {
         }
     }
 
-    /// Sends the header of a DATA frame; the caller appends exactly `len` bytes behind it. `len` is at most
+    /// Writes the header of a DATA frame; the caller appends exactly `len` bytes behind it. `len` is at most
     /// [`room`](Self::room), and may be 0 for an end.
     #[inline]
     pub fn data_out(&mut self, stream: Key, len: usize, end: End, out: &mut Vec<u8>) {
@@ -69,7 +69,7 @@ impl Connection {
         }
     }
 
-    /// Takes data that is sent from both windows.
+    /// Subtracts data that is sent from both windows.
     pub(super) fn count_out(&mut self, stream: Key, bytes: usize) {
         self.send_window.take(bytes);
         if let Some(entry) = self.streams.get_mut(stream) {
@@ -77,7 +77,8 @@ impl Connection {
         }
     }
 
-    /// Returns how many bytes one DATA frame may have by now; 0 if the stream is over.
+    /// Returns how many bytes one DATA frame may have now, by the windows and the size of a frame; 0 if this
+    /// side of the stream has ended.
     #[inline]
     pub fn room(&self, stream: Key) -> usize {
         match self.streams.get(stream) {
@@ -99,7 +100,8 @@ impl Connection {
         self.streams.get(stream).is_some_and(|entry| entry.state != StreamState::HalfClosedRemote)
     }
 
-    /// Notes that a stream has data to send: it gets its turn.
+    /// Notes that a stream has data to send: it is scheduled, or blocked until its window opens. Has no
+    /// effect if that was noted before or this side has ended.
     pub fn want(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         if stream.sending != Sending::Idle || stream.state == StreamState::HalfClosedLocal {
@@ -113,7 +115,7 @@ impl Connection {
         self.schedule.add(&mut self.streams, key);
     }
 
-    /// Notes that a stream has no data to send.
+    /// Notes that a stream has no data to send: it leaves the schedule.
     pub fn rest(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let was = std::mem::replace(&mut stream.sending, Sending::Idle);
@@ -122,7 +124,7 @@ impl Connection {
         }
     }
 
-    /// Returns the stream whose turn it is to send data, and how many bytes it may send. `None` if none has
+    /// Returns the stream that is to send data next, and how many bytes it may send. `None` if no stream has
     /// data, or if none may send.
     ///
     /// The stream keeps its place among those that have data until it [rests](Self::rest), ends or uses up
@@ -143,24 +145,24 @@ impl Connection {
         None
     }
 
-    /// Returns `true` if a stream waits for its turn.
+    /// Returns `true` if a stream is scheduled to send data. The connection's window may still stop it.
     pub fn has_ready(&self) -> bool {
         !self.schedule.is_empty()
     }
 
-    /// Returns whether a stream has data, and whether it may send it.
+    /// Returns the [state](Sending) of a stream's sending; `Idle` if the stream is closed.
     pub fn sending(&self, stream: Key) -> Sending {
         self.streams.get(stream).map_or(Sending::Idle, |entry| entry.sending)
     }
 
-    /// Returns how many bytes an event may have that is sent at once, past the turns of others: none while
-    /// data of the stream waits.
+    /// Returns how many bytes an event may have that is written at once, without being scheduled: none while
+    /// the stream has other data to send.
     pub fn direct_room(&self, stream: Key) -> usize {
         if self.sending(stream) == Sending::Idle { self.room(stream) } else { 0 }
     }
 
-    /// Lets go of bytes of a request's body; the peer may send as many more. What a stream holds when it
-    /// closes is let go by itself.
+    /// Releases bytes of a request's body: the peer may send as many more. What a stream holds when it closes
+    /// is released by itself.
     pub fn release(&mut self, stream: Key, bytes: usize, out: &mut Vec<u8>) {
         let Some(entry) = self.streams.get_mut(stream) else { return };
         // No body holds more than a window.
@@ -175,7 +177,8 @@ impl Connection {
         self.release_connection(bytes - alone, out);
     }
 
-    /// Lets other streams send as many more bytes as this one holds, which gets no credit itself.
+    /// Gives the connection's window the bytes that this stream holds, so that other streams may send them.
+    /// The stream itself gets no credit.
     pub fn release_to_others(&mut self, stream: Key, out: &mut Vec<u8>) {
         let Some(entry) = self.streams.get_mut(stream) else { return };
         let held = entry.receive_window.held();
@@ -183,7 +186,7 @@ impl Connection {
         self.release_connection(bytes, out);
     }
 
-    /// Resets a stream; nothing of it comes any more.
+    /// Resets a stream, if it is open: no further event comes of it.
     pub fn reset(&mut self, stream: Key, code: ErrorCode, out: &mut Vec<u8>) {
         if self.streams.get(stream).is_some() {
             frame::write_reset(out, stream.id, code);
@@ -204,7 +207,7 @@ impl Connection {
     }
 }
 
-/// Makes frames of the block behind the place for a header at `start`.
+/// Makes frames of the header block that was appended to `out` behind the room for a frame header at `start`.
 #[inline]
 fn seal(out: &mut Vec<u8>, start: usize, stream: u32, flags: u8, frame_bytes: usize) {
     let len = out.len() - start - HEADER_BYTES;

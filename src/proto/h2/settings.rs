@@ -1,4 +1,4 @@
-//! Settings (RFC 9113 §6.5): those of this side, and what a peer's mean.
+//! Settings (RFC 9113 §6.5): writes those of this side, and applies a peer's.
 
 use super::{
     Fault, Limits,
@@ -13,9 +13,9 @@ const MAX_CONCURRENT_STREAMS: u16 = 0x3;
 const INITIAL_WINDOW_SIZE: u16 = 0x4;
 const MAX_FRAME_SIZE: u16 = 0x5;
 const MAX_HEADER_LIST_SIZE: u16 = 0x6;
-/// RFC 8441 §3.
+/// Setting of RFC 8441 §3.
 const ENABLE_CONNECT_PROTOCOL: u16 = 0x8;
-/// RFC 9218 §2.1.
+/// Setting of RFC 9218 §2.1.
 const NO_RFC7540_PRIORITIES: u16 = 0x9;
 
 /// Bytes of one setting.
@@ -27,15 +27,16 @@ const FRAME_SIZE_MAX: u32 = (1 << 24) - 1;
 /// Settings of the peer, as far as they bind this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
-    /// The window that a stream starts with.
+    /// Send window that a stream starts with, in bytes.
     pub initial_window: u32,
-    /// Longest payload of a frame.
+    /// Longest payload of a frame that the peer accepts.
     pub frame_bytes: usize,
-    /// The next header block must begin with a size update, as our table is larger than it may be.
+    /// The next header block must begin with a size update, as the peer allows a smaller table than it knows
+    /// of.
     pub owes_table_update: bool,
-    /// Size of our table, as far as the peer knows.
+    /// Size of this side's dynamic table, as far as the peer knows. The encoder never uses it.
     table_bytes: usize,
-    /// Whether the peer ignores the priorities of RFC 7540, once it has said so.
+    /// The peer ignores the priorities of RFC 7540 if `true`; `None` before its first SETTINGS.
     ignores_old_priorities: Option<bool>,
 }
 
@@ -52,15 +53,16 @@ impl Default for PeerSettings {
 }
 
 impl PeerSettings {
-    /// Takes the payload of a SETTINGS frame, in order.
+    /// Applies the settings in the payload of a SETTINGS frame, in order.
     ///
     /// # Errors
     ///
-    /// A value is none that the setting may have, or the length is none of a list of settings.
+    /// A setting has a value that is not allowed, or the length is not a multiple of 6. Earlier settings of
+    /// the frame stay applied.
     pub fn apply(&mut self, payload: &[u8]) -> Result<(), Fault> {
         let (settings, rest) = payload.as_chunks::<SETTING_BYTES>();
         if !rest.is_empty() {
-            return Err(Fault::frame_size("the length of SETTINGS is no multiple of 6"));
+            return Err(Fault::frame_size("the length of SETTINGS is not a multiple of 6"));
         }
         let is_first = self.ignores_old_priorities.is_none();
         for [i0, i1, v0, v1, v2, v3] in settings {
@@ -98,7 +100,8 @@ impl PeerSettings {
         Ok(())
     }
 
-    /// Our encoder has no use for a table: told to make it smaller it gives it up, once and for all.
+    /// Applies SETTINGS_HEADER_TABLE_SIZE. The encoder uses no table, so a smaller limit makes it announce an
+    /// empty one, once and for all.
     fn limit_table(&mut self, bytes: usize) {
         if bytes < self.table_bytes {
             self.owes_table_update = true;

@@ -43,46 +43,46 @@ pub enum ConnectionState {
     Announced,
     /// GOAWAY was sent with the last stream that is served.
     Leaving {
-        /// That stream.
+        /// Identifier of the last stream that is served.
         last_stream: u32,
     },
     /// Nothing is read or written any more.
     Closed,
 }
 
-/// Which sides of a stream have ended.
+/// Sides of a stream that have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamState {
-    /// Neither.
+    /// No side has ended.
     Open,
-    /// The peer's.
+    /// The peer's side has ended.
     HalfClosedRemote,
-    /// Ours.
+    /// This side has ended.
     HalfClosedLocal,
 }
 
-/// Whether a stream has data to send.
+/// State of sending a stream's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sending {
-    /// It has none, as far as is known.
+    /// The stream has no data, as far as is known.
     Idle,
-    /// It has, and waits for its turn.
+    /// The stream has data and is scheduled.
     Ready,
-    /// It has, and waits for the peer to open its window.
+    /// The stream has data and waits for the peer to open the stream's window.
     Blocked,
 }
 
-/// Which bytes come next.
+/// Meaning of the bytes that come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Of the client's preface, behind so many of them.
+    /// Rest of the client's preface, of which so many bytes have come.
     Preface(usize),
-    /// Of a frame's header, or of a frame that is read as a whole.
+    /// Header of a frame, or a frame that is read as a whole.
     Frame,
-    /// Of a DATA frame: the length of its padding.
+    /// Length of the padding of a DATA frame.
     PadLength,
-    /// Of a DATA frame: data.
+    /// Data of a DATA frame.
     Data,
-    /// So many that are thrown away.
+    /// So many bytes that are dropped.
     Skip(usize),
 }

@@ -13,7 +13,7 @@ use super::{
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Names a stream that is, or was, open.
+/// Key of a stream that is, or was, open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     pub(super) slot: u32,
@@ -27,7 +27,7 @@ impl Key {
         Self { slot, id }
     }
 
-    /// Returns the slot: a small number that no other open stream of the connection has.
+    /// Returns the stream's slot: a small number that no other open stream of the connection has.
     pub fn slot(self) -> usize {
         self.slot as usize
     }
@@ -46,11 +46,11 @@ pub(super) struct Stream {
     pub(super) state: StreamState,
     pub(super) sending: Sending,
     pub(super) priority: Priority,
-    /// It was its turn to send data before.
+    /// The stream was served by the schedule before.
     pub(super) had_turn: bool,
     pub(super) send_window: SendWindow,
     pub(super) receive_window: ReceiveWindow,
-    /// Bytes that the stream's window holds and the connection's does not.
+    /// Bytes that count as held in the stream's window and were released in the connection's.
     pub(super) held_alone: u32,
     /// Bytes of the declared length that have not come.
     pub(super) expected: Option<u64>,
@@ -109,7 +109,7 @@ impl Streams {
         }
     }
 
-    /// Finds a stream by its identifier.
+    /// Returns the key of the open stream with this identifier.
     #[inline]
     pub(super) fn find(&self, id: u32) -> Option<Key> {
         self.index.find(id).map(|slot| Key { slot, id })
@@ -141,7 +141,7 @@ impl Streams {
         open.map(|(slot, stream)| Key { slot: slot as u32, id: stream.id })
     }
 
-    /// Returns the bytes of memory that are held for streams.
+    /// Returns the size of the memory that is held for streams, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Stream>() + self.index.cells.capacity() * size_of::<Cell>()
     }
@@ -193,7 +193,7 @@ impl Index {
         self.place(id).map(|place| self.cells[place].slot)
     }
 
-    /// Adds an identifier; with it there are `len`.
+    /// Adds an identifier. `len` is the number of identifiers with it.
     fn insert(&mut self, id: u32, slot: u32, len: usize) {
         if self.cells.len() < len * 2 {
             self.grow(len);
@@ -216,7 +216,7 @@ impl Index {
         old.into_iter().filter(|cell| cell.id != 0).for_each(|cell| self.put(cell));
     }
 
-    /// Removes an identifier; those behind it that it pushed away from their homes move up.
+    /// Removes an identifier. Those behind it that it pushed away from their homes move up.
     fn remove(&mut self, id: u32) {
         let Some(mut hole) = self.place(id) else { return };
         let mut place = self.after(hole);

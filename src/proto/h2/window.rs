@@ -6,11 +6,11 @@ pub const DEFAULT_WINDOW_BYTES: u32 = 65_535;
 /// The largest window there is, bytes.
 pub const WINDOW_BYTES_MAX: u32 = (1 << 31) - 1;
 
-/// A window that grew beyond [`WINDOW_BYTES_MAX`], or data beyond a window.
+/// Error of a window that would exceed [`WINDOW_BYTES_MAX`], or of data that exceeds its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowError;
 
-/// Bytes that may be sent; less than none after a setting made the window smaller.
+/// Number of bytes that may be sent; negative after a setting made the window smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendWindow(i32);
 
@@ -26,7 +26,7 @@ impl SendWindow {
         self.0.max(0) as usize
     }
 
-    /// Takes bytes that are sent, at most [`room`](Self::room).
+    /// Subtracts bytes that are sent, at most [`room`](Self::room).
     #[inline]
     pub fn take(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.room());
@@ -42,7 +42,7 @@ impl SendWindow {
         self.shift(i64::from(increment))
     }
 
-    /// Adds the difference that a change of the initial size makes (RFC 9113 §6.9.2).
+    /// Adds the difference, which may be negative, that a change of the initial size makes (RFC 9113 §6.9.2).
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl SendWindow {
     }
 }
 
-/// Bytes that the peer may send, and what has become of those that it sent.
+/// Number of bytes that the peer may send, and of those that it sent and that were not released or announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiveWindow {
     /// Bytes that may still come.
@@ -72,11 +72,11 @@ impl ReceiveWindow {
         Self { left: bytes, held: 0, released: 0 }
     }
 
-    /// Takes bytes that came.
+    /// Subtracts bytes that came, and counts them as held.
     ///
     /// # Errors
     ///
-    /// They are more than the window had.
+    /// The bytes are more than the window had. The window is not changed.
     #[inline]
     pub fn take(&mut self, bytes: u32) -> Result<(), WindowError> {
         self.left = self.left.checked_sub(bytes).ok_or(WindowError)?;
@@ -84,7 +84,8 @@ impl ReceiveWindow {
         Ok(())
     }
 
-    /// Lets go of bytes. Returns what a WINDOW_UPDATE is to announce, once that is half of the window.
+    /// Releases bytes that came, at most those held. Returns the increment of a WINDOW_UPDATE once at least
+    /// half of the window was released and not announced, `None` before that.
     #[inline]
     pub fn release(&mut self, bytes: u32) -> Option<u32> {
         let bytes = bytes.min(self.held);
@@ -97,8 +98,8 @@ impl ReceiveWindow {
         self.announce()
     }
 
-    /// Lets go of bytes of a window that several streams share. Returns what a WINDOW_UPDATE is to announce,
-    /// once that is half of the window or more than the peer has left: what one stream holds for long must
+    /// Releases bytes of a window that several streams share. Returns the increment of a WINDOW_UPDATE once
+    /// half of the window was released, or more than the peer has left: what one stream holds for long must
     /// not stop the others.
     #[inline]
     pub fn release_shared(&mut self, bytes: u32) -> Option<u32> {

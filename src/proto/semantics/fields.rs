@@ -8,7 +8,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Makes a span from offsets; a head is far shorter than the 4 GiB that they can name.
+    /// Makes a span from offsets, which must be below 4 GiB: larger ones are cut off.
     pub(in crate::proto) fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
     }
@@ -19,7 +19,8 @@ impl Span {
         Self::new(start, start.wrapping_add(part.len()))
     }
 
-    /// Returns the bytes. Bytes other than those parsed, or a copy of them, give nonsense or nothing.
+    /// Returns the part of `bytes` that the span names. `bytes` must be those that were parsed, or a copy; of
+    /// others it returns unrelated bytes, or none if the span exceeds them.
     pub fn of(self, bytes: &[u8]) -> &[u8] {
         bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
@@ -82,7 +83,7 @@ impl<'a> Fields<'a> {
         self.fields.iter().map(move |field| (field.name.of(bytes), field.value.of(bytes)))
     }
 
-    /// Returns the first value of this name; names compare without regard to case.
+    /// Returns the first value of this name; `None` if there is none. Names compare without regard to case.
     pub fn first(&self, name: &[u8]) -> Option<&'a [u8]> {
         self.all(name).next()
     }

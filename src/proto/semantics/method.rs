@@ -16,12 +16,12 @@ pub enum Method {
     Options,
     Trace,
     Patch,
-    /// Another token, whose bytes its head has.
+    /// Any other token. The parsed head has its bytes.
     Other,
 }
 
 impl Method {
-    /// Recognizes a method; they are case-sensitive.
+    /// Returns the method that a token names. Methods are case-sensitive, and an unknown token is `Other`.
     pub fn from_bytes(token: &[u8]) -> Self {
         match token {
             b"GET" => Self::Get,
@@ -43,12 +43,12 @@ impl Method {
         matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
     }
 
-    /// Returns the method as the `http` crate has it. `token` is what it was recognized from; it is copied
-    /// for a method that is not known here, with an allocation if it has more than 15 bytes.
+    /// Returns the method as a type of the `http` crate. `token` is the text that it was recognized from. For
+    /// `Other` it is copied, with an allocation if it has more than 15 bytes.
     ///
     /// # Errors
     ///
-    /// The `http` crate takes it for no token.
+    /// [`Reject::Method`] if the method is `Other` and `token` is not a token.
     pub fn to_http(self, token: &[u8]) -> Result<http::Method, Reject> {
         Ok(match self {
             Self::Get => http::Method::GET,

@@ -4,19 +4,23 @@ use std::{error::Error, fmt};
 
 use http::StatusCode;
 
-/// A fault of the peer that ends its connection: what it was, and the status that answers it.
+/// Fault of the peer in one request, and the status that answers it.
 ///
-/// After any of these the place of the next request is not known for sure, so the connection is closed
-/// behind the answer (see [`encode::reject`](super::super::h1::encode::reject)).
+/// In HTTP/1.1 the place of the next request is not known for sure after any of these, so the connection
+/// closes behind the answer (see [`encode::reject`](super::super::h1::encode::reject)). In HTTP/2 only the
+/// stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reject {
     /// More than two empty lines before the request line.
     EmptyLines,
-    /// The request line is longer than [`Limits::line_bytes`](super::super::h1::Limits::line_bytes).
+    /// The request line is longer than [`Limits::line_bytes`](super::super::h1::Limits::line_bytes), or the
+    /// `:path` of HTTP/2 than its limit.
     LineTooLong,
-    /// The head is longer than [`Limits::head_bytes`](super::super::h1::Limits::head_bytes).
+    /// The head is longer than [`Limits::head_bytes`](super::super::h1::Limits::head_bytes), or the header
+    /// list of HTTP/2 than its limit.
     HeadTooLong,
-    /// There are more header fields than [`Limits::headers`](super::super::h1::Limits::headers).
+    /// There are more header fields, or trailer fields, than
+    /// [`Limits::headers`](super::super::h1::Limits::headers) or the limit of HTTP/2.
     TooManyHeaders,
     /// A line feed without a carriage return before it.
     BareLf,
@@ -24,9 +28,10 @@ pub enum Reject {
     BareCr,
     /// A NUL byte.
     Nul,
-    /// The method is not a token.
+    /// The method is not a token. So are bytes that are no HTTP at all, such as a TLS ClientHello.
     Method,
-    /// The request target has none of the four forms, or not the one its method asks for.
+    /// The request target has none of the four forms, or not the one that its method needs, or the scheme is
+    /// not `http` or `https`.
     Target,
     /// The request target holds bytes beyond ASCII.
     TargetNonAscii,
@@ -48,7 +53,7 @@ pub enum Reject {
     HostMissing,
     /// More than one Host.
     HostRepeated,
-    /// A host that is not `uri-host [ ":" port ]`.
+    /// A host that is not `uri-host [ ":" port ]`, or in HTTP/2 an `:authority` and a Host that differ.
     HostInvalid,
     /// A Content-Length that is not a plain decimal number below 2^64.
     LengthInvalid,
@@ -60,7 +65,7 @@ pub enum Reject {
     CodingInOldVersion,
     /// A Transfer-Encoding whose one and final coding is not `chunked`.
     CodingInvalid,
-    /// A transfer coding before `chunked` that we do not know.
+    /// A transfer coding before `chunked`, which this server does not know.
     CodingUnknown,
     /// An expectation other than `100-continue`.
     Expectation,
@@ -116,7 +121,7 @@ impl Reject {
         Self::TrailersTooLong,
     ];
 
-    /// Returns the status that answers this.
+    /// Returns the status of the response.
     pub fn status(self) -> StatusCode {
         StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::BAD_REQUEST)
     }

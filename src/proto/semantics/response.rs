@@ -1,4 +1,4 @@
-//! Responses: what their header fields say about the message itself, and whether they have content.
+//! Response heads: fields that concern the message itself, and the rules about content.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
@@ -12,7 +12,7 @@ pub type Date = [u8; 29];
 pub enum Length {
     /// So many bytes.
     Known(u64),
-    /// Unknown until it ends.
+    /// The body tells its length only when it ends.
     Unknown,
 }
 
@@ -27,8 +27,8 @@ pub(in crate::proto) struct MessageFields<'h> {
 }
 
 impl<'h> MessageFields<'h> {
-    /// Takes note of a field. Returns `true` if it is sent as it is: of several dates the first, and no
-    /// length, transfer coding or connection option.
+    /// Takes note of a field of the handler's response. Returns `true` if it is to be sent as it is: not for
+    /// `content-length`, `transfer-encoding`, `connection`, and a `date` after the first.
     #[inline]
     pub(in crate::proto) fn is_copied(&mut self, name: &HeaderName, value: &'h HeaderValue) -> bool {
         if *name == header::CONTENT_LENGTH {
@@ -45,9 +45,9 @@ impl<'h> MessageFields<'h> {
         *name != header::TRANSFER_ENCODING
     }
 
-    /// Returns the Content-Length to declare, in decimal digits: the real length of content that is sent
-    /// or, to HEAD, would be; else what the handler says of a response whose content is not here (RFC 9110
-    /// §8.6).
+    /// Returns the Content-Length to declare, in decimal digits: for content that is sent its length, if
+    /// known; for content that is not sent, in answer to HEAD or with 304, the handler's own field, or else
+    /// for HEAD the known length (RFC 9110 §8.6). `None` otherwise.
     pub(in crate::proto) fn content_length(&self, content: Content, length: Length) -> Option<Digits<'h>> {
         let own = self.length.filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
         match (content, own, length) {
@@ -60,20 +60,21 @@ impl<'h> MessageFields<'h> {
     }
 }
 
-/// Whether a response has content.
+/// Presence of content in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proto) enum Content {
-    /// It has, possibly of length 0.
+    /// The response has content, possibly of length 0.
     Sent,
-    /// It would have, but answers HEAD.
+    /// The response would have content, but answers HEAD.
     Omitted,
-    /// It has none, as the client has it.
+    /// The response has no content, because the client has it (304).
     NotModified,
-    /// It can have none.
+    /// A response with this status never has content.
     Never,
 }
 
-/// Returns whether a response to HEAD, or to CONNECT, or to any other method has content (RFC 9110 §6.4.1).
+/// Returns the presence of content in a response with this status (RFC 9110 §6.4.1). `is_head`, `is_connect`:
+/// the request's method.
 pub(in crate::proto) fn content(is_head: bool, is_connect: bool, status: StatusCode) -> Content {
     match status {
         StatusCode::NOT_MODIFIED => Content::NotModified,
@@ -87,9 +88,9 @@ pub(in crate::proto) fn content(is_head: bool, is_connect: bool, status: StatusC
 /// A number in decimal, without an allocation.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proto) enum Digits<'h> {
-    /// A number that was written here: the last so many bytes.
+    /// A number that was written here: the bytes of the array from this index on.
     Written([u8; 20], usize),
-    /// Digits of somebody else's.
+    /// Digits of the handler's own `content-length`.
     Own(&'h [u8]),
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Method, Reject, Span, authority, scan};
 
-/// The form of a request target.
+/// Form of a request target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// `/path?query`.
@@ -16,7 +16,7 @@ pub enum Form {
     Asterisk,
 }
 
-/// The parts of a request target; spans count from the start of the bytes it was parsed from.
+/// Parts of a request target; spans count from the start of the bytes that it was parsed from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::proto) struct Target {
     pub(in crate::proto) form: Form,
@@ -25,7 +25,8 @@ pub(in crate::proto) struct Target {
     pub(in crate::proto) query: Option<Span>,
 }
 
-/// Parses the target `bytes[start..end]`, reading each byte once.
+/// Parses the target `bytes[start..end]` of a request with this method, reading each byte once. A target that
+/// is not valid, or not for this method, is an error.
 pub(in crate::proto) fn parse(
     bytes: &[u8],
     start: usize,
@@ -47,7 +48,8 @@ pub(in crate::proto) fn parse(
     }
 }
 
-/// Parses a target in origin form, `/path?query`, which HTTP/2 sends as `:path` (RFC 9113 §8.3.1).
+/// Parses a target in origin form, `/path?query`, which HTTP/2 sends as `:path` (RFC 9113 §8.3.1). Returns
+/// the positions of the path and of the query, which is `None` without a `?`.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Which fields may be trailers.
+//! Fields that may not be trailers.
 
 /// Returns `true` for fields that must not be sent or accepted as trailers: framing, routing, request
 /// modifiers, authentication, content description and caching (RFC 9110 §6.5.1). Names compare without

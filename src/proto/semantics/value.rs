@@ -2,7 +2,7 @@
 
 use super::{scan::plain_len, tokens::list};
 
-/// Reads a Content-Length (RFC 9110 §8.6): digits only, below 2^64.
+/// Reads a Content-Length (RFC 9110 §8.6): digits only, below 2^64. Returns `None` for anything else.
 pub(in crate::proto) fn content_length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -16,7 +16,7 @@ pub(in crate::proto) fn content_length(digits: &[u8]) -> Option<u64> {
 /// A client's expectation (RFC 9110 §10.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proto) enum Expectation {
-    /// None: the list is empty.
+    /// No expectation: the list is empty.
     None,
     /// `100-continue`: the client waits for an interim response before it sends the body.
     Continue,
@@ -24,7 +24,7 @@ pub(in crate::proto) enum Expectation {
     Unknown,
 }
 
-/// Reads an Expect field, which is a list.
+/// Reads an Expect field, which is a list. One unknown element makes the whole list `Unknown`.
 pub(in crate::proto) fn expectation(value: &[u8]) -> Expectation {
     let mut found = Expectation::None;
     for element in list(value).filter(|element| !element.is_empty()) {

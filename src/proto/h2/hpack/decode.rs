@@ -6,7 +6,7 @@ use crate::proto::h2::field::{Name, Value};
 /// A field line that was decoded; the spans are offsets into the buffer it was appended to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The meaning of the name.
+    /// Meaning of the name.
     pub kind: Name,
     /// The verdict on the value.
     pub verdict: Value,
@@ -47,7 +47,7 @@ enum Place {
 #[derive(Debug)]
 pub struct Decoder {
     table: Table,
-    /// Most size that the encoder may choose for the table.
+    /// Largest size that the peer's encoder may choose for the table.
     limit: usize,
     place: Place,
 }
@@ -67,8 +67,8 @@ impl Decoder {
         Self { limit: limit.max(DEFAULT_TABLE_BYTES), ..Self::default() }
     }
 
-    /// Takes note that the peer acknowledged the limit: a table above it must be made smaller in the next
-    /// block (RFC 7541 §4.2).
+    /// Sets the limit that the peer has acknowledged: a table above it must be made smaller at the start of
+    /// the next block (RFC 7541 §4.2).
     pub fn limit(&mut self, limit: usize) {
         self.limit = limit;
     }
@@ -79,7 +79,8 @@ impl Decoder {
         self.place = if is_above { Place::StartOfUpdate } else { Place::Start };
     }
 
-    /// Decodes the next field line of the block if it is a short one.
+    /// Decodes the next field line of the block if it is a short one, and consumes its byte. Returns `None`,
+    /// and consumes nothing, for any other line and at the end of the input.
     #[inline]
     pub fn next_short(&mut self, input: &mut &[u8]) -> Option<Short> {
         let (first, rest) = input.split_first()?;
@@ -100,7 +101,8 @@ impl Decoder {
 
     /// Decodes the next field line of the block and appends its name and value to `bytes`.
     ///
-    /// `None` asks for more: `input` then starts with a line whose end is missing, or is empty.
+    /// Returns `None` if more bytes are needed: `input` then is empty or starts with a line whose end is
+    /// missing.
     ///
     /// # Errors
     ///
@@ -207,7 +209,7 @@ impl Decoder {
         Ok(Some(field.kind))
     }
 
-    /// Takes a size update (RFC 7541 §6.3); `false` asks for more.
+    /// Applies a size update (RFC 7541 §6.3). Returns `false` if more bytes are needed.
     #[cold]
     fn resize(&mut self, input: &mut &[u8]) -> Result<bool, Malformed> {
         let Some((size, len)) = integer::decode(input, 5)? else { return Ok(false) };
@@ -220,13 +222,13 @@ impl Decoder {
         Ok(true)
     }
 
-    /// Returns the bytes of memory that the decoder holds for its peer.
+    /// Returns the size of the memory that the decoder holds for its peer, in bytes.
     pub fn held_bytes(&self) -> usize {
         self.table.held_bytes()
     }
 }
 
-/// Decodes a string and appends it; `None` asks for more.
+/// Decodes a string and appends it. Returns `None` if more bytes are needed.
 fn string(input: &mut &[u8], bytes: &mut Vec<u8>) -> Result<Option<()>, Malformed> {
     let Some((len, at)) = integer::decode(input, 7)? else { return Ok(None) };
     let is_huffman = input[0] & 0x80 != 0;

@@ -7,7 +7,7 @@
 use super::ENTRY_OVERHEAD_BYTES;
 use crate::proto::h2::field::{Name, Value};
 
-/// Dead bytes in front that are not worth a move.
+/// Number of dead bytes in front up to which a move is not worth it.
 const DEAD_BYTES_MIN: usize = 512;
 
 /// A field in the table, with the verdict on it.
@@ -36,7 +36,7 @@ impl Entry {
     }
 }
 
-/// The fields that a peer's encoder may refer to.
+/// Fields that a peer's encoder may refer to.
 #[derive(Debug)]
 pub(super) struct Table {
     /// Oldest first; those in front are dead.
@@ -46,7 +46,7 @@ pub(super) struct Table {
     bytes: Vec<u8>,
     /// Size by RFC 7541 §4.1.
     size: usize,
-    /// Most size that the encoder has chosen.
+    /// Largest size, as the encoder has chosen it.
     capacity: usize,
 }
 
@@ -59,13 +59,13 @@ impl Table {
         self.capacity
     }
 
-    /// Changes the most size; entries that no longer fit are evicted.
+    /// Changes the largest size. Entries that no longer fit are evicted, oldest first.
     pub(super) fn set_capacity(&mut self, capacity: usize) {
         self.capacity = capacity;
         self.evict_to(capacity);
     }
 
-    /// Returns the field of an index; the newest has 0.
+    /// Returns the field of an index, which counts from the newest, 0; `None` beyond the oldest.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<Field<'_>> {
         if index >= self.entries.len() - self.dead {
@@ -78,7 +78,8 @@ impl Table {
         Some(Field { bytes, name_len: usize::from(name_len), kind, verdict })
     }
 
-    /// Adds a field. One that is larger than the table leaves it empty (RFC 7541 §4.4).
+    /// Adds a field, and evicts the oldest as needed. A field that is larger than the table leaves it empty
+    /// (RFC 7541 §4.4).
     pub(super) fn insert(&mut self, name: &[u8], value: &[u8], kind: Name, verdict: Value) {
         let size = name.len() + value.len() + ENTRY_OVERHEAD_BYTES;
         if size > self.capacity {
@@ -111,7 +112,7 @@ impl Table {
         }
     }
 
-    /// Bytes of memory that the table holds.
+    /// Returns the size of the memory that the table holds, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }

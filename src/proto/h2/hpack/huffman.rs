@@ -156,7 +156,7 @@ const fn single_codes() -> [(u8, u8); 1 << LOOKUP_BITS] {
     table
 }
 
-/// A string that is not of this code, or is padded wrongly.
+/// Error of a string that is not of this code, or is padded wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid;
 
@@ -174,7 +174,7 @@ pub fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
     decoded.map(|_| ())
 }
 
-/// Decodes into a buffer that has room for more symbols than the input can have; returns how many there were.
+/// Decodes into a buffer that has room for as many symbols as the input can have. Returns how many it had.
 fn decode_to(input: &[u8], out: &mut [u8]) -> Result<usize, Invalid> {
     let (mut bits, mut len) = (Bits::new(input), 0);
     loop {
@@ -202,7 +202,7 @@ fn decode_to(input: &[u8], out: &mut [u8]) -> Result<usize, Invalid> {
     }
 }
 
-/// Decodes the last bits: codes as long as they are whole, then padding (RFC 7541 §5.2).
+/// Decodes the last bits: whole codes, then padding (RFC 7541 §5.2).
 fn decode_end(mut bits: Bits<'_>, out: &mut [u8], mut len: usize) -> Result<usize, Invalid> {
     loop {
         let ones = u64::MAX.checked_shl(64 - bits.count).unwrap_or(0);
@@ -275,7 +275,7 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// Returns the bytes that a string has once encoded.
+/// Returns how many bytes a string has once encoded.
 pub fn encoded_len(text: &[u8]) -> usize {
     text.iter().map(|&byte| usize::from(LENGTHS[usize::from(byte)])).sum::<usize>().div_ceil(8)
 }

@@ -2,12 +2,13 @@
 
 use super::Malformed;
 
-/// Most bytes behind the prefix: enough for any size or index that can be valid.
+/// Maximum number of bytes behind the prefix: enough for any size or index that can be valid.
 const CONTINUATION_BYTES_MAX: usize = 4;
 
-/// Decodes an integer whose prefix has `bits` bits in the first byte. Returns it and the length it has.
+/// Decodes the integer at the start of `input`, whose prefix has `bits` bits in the first byte. Returns it
+/// and its length in bytes.
 ///
-/// `None` asks for more bytes.
+/// Returns `None` if more bytes are needed.
 ///
 /// # Errors
 ///
@@ -29,7 +30,8 @@ pub(super) fn decode(input: &[u8], bits: u32) -> Result<Option<(usize, usize)>, 
     if input.len() > CONTINUATION_BYTES_MAX { Err(Malformed) } else { Ok(None) }
 }
 
-/// Encodes an integer behind the bits of `first` that its prefix leaves.
+/// Appends an integer whose prefix has `bits` bits in the first byte. The other bits of that byte are those
+/// of `first`.
 pub(super) fn encode(out: &mut Vec<u8>, first: u8, bits: u32, value: usize) {
     let mask = (1_usize << bits) - 1;
     if value < mask {

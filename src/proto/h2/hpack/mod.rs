@@ -1,4 +1,5 @@
-//! HPACK (RFC 7541): header compression, both directions bounded; must not know what a message is.
+//! HPACK (RFC 7541): header compression, in both directions with bounded memory. It must not know what a
+//! message is.
 //!
 //! ```text
 //!  block ──► Decoder ──► Line by line: name and value appended to a buffer, and what is known of both
@@ -20,10 +21,10 @@ mod static_table;
 
 pub use decode::{Decoder, Line, Short};
 
-/// The size of the dynamic table until a peer says otherwise (RFC 9113 §6.5.2), bytes.
+/// Size of the dynamic table, in bytes, until a setting changes it (RFC 9113 §6.5.2).
 pub const DEFAULT_TABLE_BYTES: usize = 4096;
 
-/// Bytes an entry of a table counts beyond its name and value (RFC 7541 §4.1).
+/// Bytes that an entry of a table counts beyond its name and value (RFC 7541 §4.1).
 pub const ENTRY_OVERHEAD_BYTES: usize = 32;
 
 /// A block that is not HPACK, or breaks a limit of it: the connection cannot go on (RFC 9113 §4.3).

@@ -14,10 +14,10 @@ pub(super) struct StaticEntry {
     pub(super) verdict: Value,
 }
 
-/// Entries of the static table; the dynamic table's indices follow.
+/// Number of entries of the static table. The indices of the dynamic table follow.
 pub(super) const LEN: usize = TABLE.len();
 
-/// Returns the entry of an index; indices start at 1.
+/// Returns the entry of an index; indices start at 1. `None` if it is 0 or too large.
 pub(super) fn get(index: usize) -> Option<&'static StaticEntry> {
     TABLE.get(index.wrapping_sub(1))
 }
