@@ -351,6 +351,23 @@ fn the_time_for_which_a_shard_could_not_run_counts_as_paused() {
 }
 
 #[test]
+fn work_that_a_driver_was_unable_to_take_up_counts_as_lag() {
+    const WAITED: Duration = Duration::from_secs(3);
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        let lag = || {
+            let (sender, lag) = mpsc::channel();
+            rig.run(move |local| sender.send(local.lag()).unwrap());
+            lag.recv_timeout(LONG).unwrap()
+        };
+        rig.run(|local| local.set_backlog(WAITED));
+        eventually("the backlog counts", || lag() >= WAITED);
+        rig.run(|local| local.set_backlog(Duration::ZERO));
+        eventually("the backlog is gone", || lag() < WAITED);
+    }
+}
+
+#[test]
 fn a_sleeping_shard_takes_no_turns() {
     for host in hosts() {
         let rig = Rig::new(host, 1);

@@ -1,4 +1,4 @@
-# HTTP/2 scenarios of bench.sh, which sources this file.
+# HTTP/2 scenarios of bench.sh, which sources this file, and the other load that h2load generates.
 #
 #   h2-m100, h2-m1    32 connections without TLS (prior knowledge), 100 streams or 1 in flight on each
 #   grpc-unary-tls    bench.Echo/Unary: 50 strings of ten bytes in each direction, over TLS 1.3

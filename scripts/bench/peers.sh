@@ -59,6 +59,8 @@ grpc_command() {
 
 windlass_command() {
     COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1)
+    # A queue that stands is the purpose.
+    [[ $3 != greedy-* ]] || COMMAND+=(--config tests/cli/shed_nothing.toml)
     # The same backlog per subscriber as in the axum peer.
     [[ $3 != sse-* ]] || COMMAND+=(--mailbox-events 1024 --mailbox-bytes 1048576)
 }

@@ -7,6 +7,8 @@
 #   async-mix       a tenth of the requests waits 20 ms in the server (windlass: on its pool; others: on their
 #                   timers), at a fixed rate, so that all do the same work; p50 and p99 are those of the other
 #                   nine tenths
+#   greedy-200      200 connections with up to 20,000 requests in flight on each, more than any server keeps up
+#                   with: measures fairness
 #   idle-1000       1,000 connections with five requests per second each
 #   idle-10000      10,000 connections stay open after one request each, first alone, then beside 64 busy ones
 #   sse-1000        1,000 subscribers of one topic get 100 events of 256 bytes per second. A request is a
@@ -23,7 +25,7 @@
 #
 # In idle-1000 p50 and p99 are latency, not queueing: the server is not saturated.
 
-SCENARIOS=(plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
+SCENARIOS=(plain-64 pipelined-16 greedy-200 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
     h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000
     ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000)
 QUICK_SCENARIOS=(plain-64 pipelined-16 get-json-1k churn-close async-mix idle-10000)
@@ -37,6 +39,7 @@ run_scenario() {
     case $1 in
         plain-64) with_wrk "$2" /demo/plaintext ;;
         pipelined-16) with_load "$2" --pipeline 16 ;;
+        greedy-200) with_h2load "$2" --h1 -c200 -m20000 ;;
         get-json) with_wrk "$2" /demo/json ;;
         get-json-1k) with_wrk "$2" /demo/items ;;
         post-4k) with_load "$2" --path /demo/echo --body-bytes 4096 ;;

@@ -140,3 +140,19 @@ fn catching_up_reads_a_connection_that_waits_for_a_buffer<E: TestEngine>() {
         }
     }
 }
+
+#[cfg(feature = "io-uring")]
+#[test]
+fn the_wait_for_a_buffer_is_reported_until_it_is_over() {
+    use crate::net::{Engine, ring::Ring};
+    for options in few_buffers() {
+        let mut shard = Shard::<Ring<TestConn>>::new(Script::default(), &options);
+        let address = listen(&mut shard);
+        let mut crowd = Crowd::new(&mut shard, address);
+        let waits = |shard: &Shard<Ring<TestConn>>| Engine::<TestCarrier>::starved_for(&shard.engine);
+        assert!(waits(&shard).is_zero());
+        crowd.turns(&mut shard, PEERS);
+        assert!(!waits(&shard).is_zero(), "{options:?}");
+        shard.until("everything is read", |shard| waits(shard).is_zero());
+    }
+}
