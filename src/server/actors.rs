@@ -22,7 +22,7 @@ impl ActorSetup {
         Self(Box::new(setup))
     }
 
-    /// Calls the closure and publishes its routes.
+    /// Calls the closure and publishes its routes. An error of the closure, or an invalid route, is returned.
     pub(super) fn run(self, system: &System, registry: &RouteRegistry) -> Result<(), StartError> {
         let group = (self.0)(system, Group::default()).map_err(StartError::Actors)?;
         registry.add_group(group).map_err(StartError::Routes)

@@ -238,15 +238,14 @@ impl Builder {
         Self { trusted, ..self }
     }
 
-    /// Sets the sizes of the pool. The pool starts with the first async route. A server without async routes
-    /// has none.
+    /// Sets the sizes of the pool. The pool starts with the first async route or overflow callback. A server
+    /// without them has none.
     #[must_use]
     pub fn pool(self, pool: PoolSettings) -> Self {
         Self { pool, ..self }
     }
 
-    /// Disables the metrics of individual routes. The metrics of connections, whose cost is negligible,
-    /// remain.
+    /// Disables the metrics of individual routes. The other metrics, whose cost is negligible, remain.
     #[must_use]
     pub fn without_route_metrics(self) -> Self {
         Self { route_metrics: false, ..self }
@@ -258,8 +257,8 @@ impl Builder {
         Self { operations, ..self }
     }
 
-    /// Adds the log lines that the program has lost to the metrics. `read` returns their number by stream. It
-    /// is called at every scrape.
+    /// Adds a counter of log lines that the program has lost to the metrics. `read` returns their numbers by
+    /// stream. It is called at every scrape.
     #[must_use]
     pub fn lost_log_lines(self, read: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) -> Self {
         Self { lost_log_lines: Some(LostLogLines::new(read)), ..self }
@@ -279,8 +278,9 @@ impl Builder {
         self
     }
 
-    /// Sets a function that is called when a shard has failed, on its thread. A shard fails through a fault
-    /// of the server itself, or if the kernel refuses it a resource that it cannot do without.
+    /// Sets a function that is called when a shard has failed, on the thread of that shard. A shard fails
+    /// through a fault of the server itself, or if the kernel refuses it a resource that it cannot do
+    /// without.
     ///
     /// The other shards run on. The failure is logged, and [health](Operations::health) and readiness answer
     /// `503` from then on. The function should let the program [drain](crate::Server::drain) and end with an
@@ -299,7 +299,8 @@ impl Builder {
 
     /// Adds a closure that spawns actors on the server's shards and adds routes that use them.
     ///
-    /// The server calls it after the shards have started and before it accepts connections.
+    /// The server calls it once, on the thread that starts the server, after the shards have started and
+    /// before it accepts connections. An error of the closure makes the start fail.
     ///
     /// ```
     /// use std::time::Duration;

@@ -13,7 +13,7 @@ use std::{
 /// core, counts as this long.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Time left for several waits.
+/// Time that is left for several waits together.
 pub(super) struct Countdown {
     left: Duration,
 }
@@ -54,7 +54,8 @@ enum DelayState {
 }
 
 impl Delay {
-    /// Waits for this time, or until [`cut`](Self::cut) is called. Returns `true` if it was.
+    /// Waits for this time, or until [`cut`](Self::cut) is called during the wait. Returns `true` if it was
+    /// called.
     pub(super) fn wait(&self, time: Duration) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = DelayState::Waiting;
@@ -63,7 +64,7 @@ impl Delay {
         std::mem::take(&mut *state) == DelayState::Cut
     }
 
-    /// Ends the wait, if there is one.
+    /// Ends the wait that is in progress. Has no effect if there is none, also on later waits.
     pub(super) fn cut(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state == DelayState::Waiting {

@@ -11,7 +11,8 @@ use windlass_actors::{ShardSender, Undelivered, clock, error::TellError};
 use super::{DrainReport, Server, countdown::Countdown};
 use crate::conn::{DrainCounts, Msg};
 
-/// Longest wait for the shards to reset their connections.
+/// Longest wait for each step after the grace: until the shards have reset their connections, until they have
+/// a message, and until the pool has stopped.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Longest wait for the actors and the shards to end after the last connection.
@@ -37,13 +38,15 @@ impl Server {
         drained.get_or_insert_with(|| self.drain_once(grace.unwrap_or(self.grace))).clone()
     }
 
-    /// Ends the delay and the grace of a running [`drain`](Self::drain) now. Call it from another thread.
+    /// Ends the delay and the grace of a running [`drain`](Self::drain) now: the remaining connections are
+    /// reset. Call it from another thread. Without a drain it resets all connections.
     pub fn cut(&self) {
         self.delay.cut();
         self.send_to_shards(|| Msg::Cut, Instant::now() + CUT_TIMEOUT);
     }
 
-    /// Sends a message to every shard. Gives up at `deadline` on shards whose inbox is full.
+    /// Sends a message to every shard that has not ended. Gives up at `deadline` on shards whose inbox is
+    /// full.
     fn send_to_shards(&self, message: impl Fn() -> Msg, deadline: Instant) {
         let mut remaining: Vec<_> = self.inboxes.iter().collect();
         loop {
@@ -102,7 +105,7 @@ impl Server {
         self.inboxes.len().saturating_sub(self.system.failures().len())
     }
 
-    /// Stops the pool, the actors and the shards, and releases the addresses.
+    /// Stops the pool, the actors, the shards and the monitor of stuck threads, and releases the addresses.
     fn stop(&self, report: &mut DrainReport) {
         if let Some(pool) = self.routes.pool() {
             pool.stop(Undelivered::Discard, CUT_TIMEOUT);
@@ -120,8 +123,8 @@ impl Drop for Server {
     }
 }
 
-/// Adds the counts of the shards to the report until the time is over. Returns the number of shards that are
-/// missing.
+/// Adds the counts of the shards to the report as they come, until the time is over. Returns the number of
+/// shards that are missing.
 fn collect(
     report: &mut DrainReport,
     counts: &mpsc::Receiver<(usize, DrainCounts)>,

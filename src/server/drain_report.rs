@@ -10,10 +10,12 @@ use crate::conn::DrainCounts;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Number of connections that ended in an orderly way. Includes connections that were accepted after the
-    /// drain began, from the kernel's queue.
+    /// Number of connections that ended without being cut. Includes connections that were accepted after the
+    /// drain began, from the kernel's queue, and those that their peers ended.
     pub drained: u64,
     /// Number of connections that were reset when the grace had passed, by what they were doing.
+    /// `peer_stalled` are those reset earlier by the write timeout; `shard_stuck` counts shards that did not
+    /// answer.
     pub cut: BTreeMap<&'static str, u64>,
     /// Duration of the drain.
     pub duration: Duration,
@@ -25,7 +27,7 @@ pub struct DrainReport {
 }
 
 impl DrainReport {
-    /// Returns the number of connections that were reset.
+    /// Returns the sum of [`cut`](Self::cut).
     pub fn cut_total(&self) -> u64 {
         self.cut.values().sum()
     }

@@ -16,14 +16,15 @@ pub(super) type RunningShards = (System, Vec<ShardSender<Msg>>);
 
 /// The parts of a shard that do not depend on its engine.
 pub(super) struct ShardParts<B, F> {
-    /// Returns a builder of the system. Called for each attempt to start.
+    /// Returns a builder of the actor system. Called for each engine that is tried.
     pub(super) system: B,
     pub(super) options: EngineOptions,
     /// Creates the environment of a shard's connections. Called on the shard's thread.
     pub(super) env: Arc<F>,
 }
 
-/// Starts the shards. Logs the engine and the reason for its selection, and exports both as a metric.
+/// Starts the shards on the engine that the setting selects; `Auto` tries io_uring first, then epoll. Logs
+/// the engine and the reason for its selection, and exports both as a metric.
 pub(super) fn start<B, F>(
     kind: EngineKind,
     parts: &ShardParts<B, F>,

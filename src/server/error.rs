@@ -23,7 +23,7 @@ pub enum StartError {
     Broker(String),
     /// A closure of [`Builder::with_actors`](crate::Builder::with_actors) returned an error.
     Actors(BoxError),
-    /// The configured engine cannot run.
+    /// The engine cannot run: the configured one, or with `Auto` each one of this build.
     Engine {
         /// The engine.
         engine: EngineKind,

@@ -36,7 +36,7 @@ pub(super) fn start_broker(
     Ok(Some(broker))
 }
 
-/// Describes a failure of the store for the readiness check. The log has its details.
+/// Returns the text of the readiness check for a failure of the store. The log has its details.
 fn describe(error: &StoreError) -> &'static str {
     match error.kind() {
         _ if error.is_disk_full() => "the disk of the topic store is full",

@@ -17,10 +17,11 @@ use crate::{
     routing::route::Route,
 };
 
-/// Time between two events of one stream.
+/// Pause between two events of one stream.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time for which all streams share one event. Shorter than the interval, so that no stream repeats an event.
+/// Age up to which an event is sent to further streams. Shorter than the interval, so that no stream repeats
+/// an event.
 const SHARED_FOR: Duration = Duration::from_millis(500);
 
 /// The latest event, computed at most twice a second for any number of streams.
@@ -45,7 +46,7 @@ async fn send_events(live: Arc<LiveMetrics>, client: Client) {
 }
 
 impl LiveMetrics {
-    /// Returns the latest event, or a new one if that is too old.
+    /// Returns the latest event, or computes a new one if that is older than [`SHARED_FOR`].
     fn event(&self) -> PreparedEvent {
         let now = clock::now();
         if let Some((created, event)) = &*self.latest()

@@ -62,11 +62,11 @@ pub struct Server {
     routes: Arc<RouteRegistry>,
     router: Addr<RouterMsg>,
     bound: Mutex<Vec<Bound>>,
-    /// Default grace of a drain.
+    /// Grace of a drain that is given none.
     grace: Duration,
     /// Time from the end of readiness to the start of a drain.
     drain_delay: Duration,
-    /// Time for which a drain keeps idle connections open.
+    /// Longest time for which a drain keeps idle connections and event streams open.
     drain_idle: Duration,
     /// The wait for `drain_delay`.
     delay: countdown::Delay,
@@ -76,7 +76,7 @@ pub struct Server {
     stuck: Mutex<Option<stuck::Monitor>>,
     #[cfg(feature = "ws")]
     hubs: Vec<Hub>,
-    /// The certificates in use, each once.
+    /// Certificates of the listeners, each once.
     #[cfg(feature = "tls")]
     certificates: Vec<crate::tls::Tls>,
 }
@@ -94,7 +94,7 @@ impl Server {
         bound.iter().map(|bound| bound.address().clone()).collect()
     }
 
-    /// Returns the first TCP address that the server listens on.
+    /// Returns the first TCP address that the server listens on; `None` if there is none.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.addresses().into_iter().find_map(|listen| match listen {
             Listen::Tcp(address) => Some(address),

@@ -27,7 +27,7 @@ pub struct Operations {
     /// while the liveness check fails, and while the store of the broker
     /// [fails](crate::replay::ReplayStore::failure).
     pub ready: Option<String>,
-    /// Metrics as server-sent events, one JSON object a second. The counters are totals since the start.
+    /// Metrics as an event stream: one JSON object a second. The counters are totals since the start.
     ///
     /// Give access to the same clients as for `metrics`. The page of the binary displays these events.
     pub live: Option<String>,

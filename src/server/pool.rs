@@ -1,4 +1,4 @@
-//! The pool for async routes: its settings, and its start.
+//! The pool for async routes and overflow callbacks: its settings, and its start.
 
 use std::{io, thread};
 
@@ -67,7 +67,7 @@ impl PoolSettings {
     }
 }
 
-/// Starts the pool when it is needed. That may happen on a shard's thread.
+/// Starts the pool when it is first needed. That may happen on a shard's thread.
 pub(super) struct PoolStarter {
     settings: PoolSettings,
     shards: usize,

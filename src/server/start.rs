@@ -43,7 +43,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// The message names the failed step and its cause. Nothing is left running.
+    /// The error names the failed step and its cause. Nothing is left running.
     pub fn start(mut self) -> Result<Server, StartError> {
         let shards = self
             .cores
@@ -113,7 +113,7 @@ impl Builder {
         }
     }
 
-    /// Checks the settings and compiles the routes.
+    /// Checks the settings and compiles the routes. Starts the pool if a route needs it.
     pub(super) fn prepare(
         &mut self,
         shards: usize,
@@ -181,7 +181,8 @@ impl Builder {
     }
 }
 
-/// Returns the maximum number of connections of each shard.
+/// Returns the maximum number of connections of each shard: its part of the limit, which by default is four
+/// fifths of the process's limit of open files.
 fn shard_connections(limits: &Limits, shards: usize) -> usize {
     let total = limits.connections.unwrap_or_else(|| {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);

@@ -1,4 +1,5 @@
-//! The monitor: a thread that notices when a shard or a worker does not return from a piece of work.
+//! The monitor: a thread that notices when a thread of a shard or of the pool does not return from a piece of
+//! work.
 //!
 //! It counts its own rounds instead of reading a clock: nothing counts as stuck because the process was
 //! stopped.
@@ -28,7 +29,8 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Starts the monitor, unless both time limits are off.
+    /// Starts the monitor. Returns `None` if both time limits are off, or if the thread cannot be started,
+    /// which is logged.
     pub(super) fn start(metrics: Arc<Metrics>, timeouts: &Timeouts) -> Option<Self> {
         let limits = [timeouts.stuck, timeouts.stuck_unhealthy];
         let shortest = limits.into_iter().flatten().min()?;
@@ -89,7 +91,7 @@ impl Place {
     }
 }
 
-/// A piece of work, and for how many rounds it has been seen.
+/// Piece of work of a thread, and the number of rounds in which it was seen.
 struct Seen {
     sequence: u64,
     rounds: u64,
@@ -99,18 +101,20 @@ struct Seen {
 /// The rounds of the monitor.
 struct Rounds {
     metrics: Arc<Metrics>,
-    /// Rounds after which a thread is reported.
+    /// Number of rounds after which a thread is reported; `None`: never.
     stuck: Option<u64>,
-    /// Rounds after which the health check fails.
+    /// Number of rounds after which the health check fails; `None`: never.
     unhealthy: Option<u64>,
-    /// Rounds that a blocking job may take beyond the others.
+    /// Number of further rounds that a blocking job may take before its thread is reported; `None`: it is
+    /// never reported.
     blocking: Option<u64>,
     round: Duration,
     seen: HashMap<Place, Seen>,
 }
 
 impl Rounds {
-    /// Looks at every thread.
+    /// Looks at the work of every thread, reports those that are stuck or have recovered, and sets the health
+    /// check.
     fn next(&mut self) {
         let metrics = self.metrics.clone();
         let workers = metrics.workers();

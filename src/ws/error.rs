@@ -5,8 +5,8 @@ use std::{error::Error, fmt};
 use super::{Code, Outgoing};
 use crate::proto::ws::Fault;
 
-/// The client violated the protocol or a limit. The server closes the socket, and no further message is
-/// received.
+/// Error of a client that violated the protocol or a limit. The server closes the socket, and no further
+/// message is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProtocolError(pub(super) Fault);
 

@@ -20,8 +20,9 @@
 //! ```
 //!
 //! The handler's future stays on the connection's shard and need not be `Send`. The connection polls it in
-//! the same turn in which a message arrives. When it returns, the socket is closed with code 1000. When the
-//! client disconnects, the future is dropped at its current `await`.
+//! the same turn of the event loop in which a message arrives. When it returns, the socket is closed with
+//! code 1000, or 1011 after an error. When the client disconnects, the future is dropped at its current
+//! `await`.
 //!
 //! [`upgrade()`] opens a socket from an ordinary handler, which has already seen the request.
 

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct SocketTimeouts {
     /// Interval of silence after which the peer is pinged. `None`: never.
     pub(crate) ping: Option<Duration>,
-    /// Longest wait for the answer to a ping. `None`: no limit.
+    /// Longest wait for bytes of the peer after a ping. `None`: no limit.
     pub(crate) pong: Option<Duration>,
     /// Longest duration of the closing handshake.
     pub(crate) close: Duration,
@@ -33,7 +33,8 @@ pub(crate) struct OpenSocket {
 }
 
 impl Upgrade {
-    /// Creates the socket. The socket stays on the current shard.
+    /// Creates the socket and its handler's future, which is not polled yet. The socket stays on the current
+    /// shard.
     pub(crate) fn open(
         self,
         limits: &Limits,

@@ -17,7 +17,7 @@ pub(super) fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
     SCRATCH.with_borrow_mut(f)
 }
 
-/// Keeps the memory of a buffer for a later message. Drops it while the thread ends.
+/// Keeps the memory of a buffer for a later message, if the thread's scratch memory has room for it.
 pub(crate) fn recycle(buffer: Vec<u8>) {
     let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().recycle(buffer));
 }

@@ -76,7 +76,7 @@ impl Settings {
         Self { message_bytes: Some(bytes), ..self }
     }
 
-    /// Sets the capacity of the outbound queue, bytes. Default:
+    /// Sets the capacity of the outbound queue, bytes. An empty queue accepts a message of any size. Default:
     /// [`Limits::ws_outbound_bytes`](crate::Limits::ws_outbound_bytes).
     #[must_use]
     pub fn outbound_bytes(self, bytes: usize) -> Self {
@@ -90,8 +90,8 @@ impl Settings {
         Self { ping: Some(interval), ..self }
     }
 
-    /// Sets the longest wait for the answer to a ping. `None` waits without limit. Default:
-    /// [`Timeouts::ws_pong`](crate::Timeouts::ws_pong).
+    /// Sets the longest wait for the answer to a ping; any bytes of the client are one. `None` waits without
+    /// limit. Default: [`Timeouts::ws_pong`](crate::Timeouts::ws_pong).
     #[must_use]
     pub fn pong(self, timeout: Option<Duration>) -> Self {
         Self { pong: Some(timeout), ..self }

@@ -26,7 +26,7 @@ impl Socket {
         Self { sender: Sender(state.clone()), receiver: Receiver(state), protocol }
     }
 
-    /// Returns the negotiated subprotocol.
+    /// Returns the negotiated subprotocol; `None` without one.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
     }
@@ -105,10 +105,10 @@ pub struct Sender(Rc<RefCell<SocketState>>);
 impl Sender {
     /// Sends a message: a text, bytes, a [`Message`] or a [`Prepared`](super::Prepared).
     ///
-    /// Returns once the message is in the outbound queue. The queue is sent at the end of the shard's turn,
-    /// in as few system calls as possible. Waits while the queue has no room for the message
-    /// ([`Limits::ws_outbound_bytes`](crate::Limits::ws_outbound_bytes)). An empty queue accepts a message of
-    /// any size.
+    /// Returns once the message is in the outbound queue. The queue is sent at the end of this turn of the
+    /// shard's event loop, in as few system calls as possible. Waits while the queue has no room for the
+    /// message ([`Limits::ws_outbound_bytes`](crate::Limits::ws_outbound_bytes)). An empty queue accepts a
+    /// message of any size.
     ///
     /// # Errors
     ///

@@ -26,8 +26,8 @@ use crate::{
     proto::ws::{self, Closing, Event, Fault, Session},
 };
 
-/// Queued bytes above which the answer to a ping is deferred. A flood of pings then gets one answer, to the
-/// last one.
+/// Number of queued bytes from which on the answer to a ping or a Close is deferred. A flood of pings then
+/// gets one answer, to the last one.
 const REPLY_AHEAD_BYTES: usize = 4 * 1024;
 
 /// Result of [`SocketState::read`].
@@ -51,16 +51,16 @@ enum ReceiveState {
     /// More messages may arrive.
     #[default]
     Open,
-    /// The error has not been received yet.
+    /// The client violated the protocol, and the handler has not received the error yet.
     Failed(ProtocolError),
     Ended,
 }
 
 /// The wakers of a socket.
 pub(crate) struct SocketWakers {
-    /// Wakes the connection.
+    /// Wakes the connection or the stream that carries the socket.
     pub(crate) connection: Waker,
-    /// Wakes the connection, which then also polls the handler.
+    /// Wakes the carrier of the socket, which then also polls the handler.
     pub(crate) handler: Waker,
 }
 
@@ -70,11 +70,12 @@ pub(crate) struct SocketState {
     /// Encoded output. While [`connection_active`](Self::connection_active), this is the connection's own
     /// outbox.
     pub(crate) outbox: Outbox,
-    /// Bytes that wait for the peer outside the outbox.
+    /// Number of bytes that wait for the peer outside `outbox`. Between two calls of the connection it may be
+    /// outdated.
     pub(crate) behind_bytes: usize,
-    /// Capacity of the outbound queue.
+    /// Capacity of the outbound queue, bytes.
     outbound_bytes: usize,
-    /// The engine returns memory that was lent to it.
+    /// Large messages are lent to the outbox: the engine returns their memory.
     lends: bool,
     inbox: Option<Message>,
     receive_state: ReceiveState,
@@ -92,7 +93,7 @@ pub(crate) struct SocketState {
     connection: Waker,
     handler: Waker,
     counters: Arc<ShardCounters>,
-    /// Payload bytes sent, for the access log.
+    /// Payload bytes of the messages written so far, for the end hooks.
     pub(crate) sent_bytes: u64,
 }
 
@@ -128,7 +129,8 @@ impl SocketState {
 
 /// The connection's side.
 impl SocketState {
-    /// Reads the next event from the input and handles it.
+    /// Reads the next event from the input and handles it: puts a message into the inbox, answers a ping, or
+    /// ends receiving.
     pub(crate) fn read(&mut self, input: &mut &[u8]) -> ReadEvent {
         let event = with_scratch(|scratch| match self.session.receive(input, scratch) {
             Ok(None) => ReadEvent::NeedMore,
@@ -182,7 +184,7 @@ impl SocketState {
         self.lends = true;
     }
 
-    /// Returns `true` once if the connection must poll the handler.
+    /// Returns `true` if the connection must poll the handler, once for each time that is needed.
     pub(crate) fn take_handler_ready(&mut self) -> bool {
         std::mem::take(&mut self.handler_ready)
     }
@@ -192,14 +194,15 @@ impl SocketState {
         self.inbox.is_none()
     }
 
-    /// Writes the pending Pong or Close frame, unless more than [`REPLY_AHEAD_BYTES`] wait for the peer.
+    /// Writes the pending Pong and Close frame, if any, unless at least [`REPLY_AHEAD_BYTES`] wait for the
+    /// peer.
     pub(crate) fn reply(&mut self) {
         if self.session.has_pending_reply() && self.queued_bytes() < REPLY_AHEAD_BYTES {
             self.session.reply(self.outbox.buffer());
         }
     }
 
-    /// Writes the pending Close frame, however many bytes wait for the peer.
+    /// Writes the pending Pong and Close frame, if any, however many bytes wait for the peer.
     pub(crate) fn reply_last(&mut self) {
         self.session.reply(self.outbox.buffer());
     }
@@ -220,7 +223,8 @@ impl SocketState {
         self.session.closing()
     }
 
-    /// Writes a message of an outlet to the connection's outbox. Called between two calls of the connection.
+    /// Writes a message of an outlet to the connection's outbox, unless the socket is closing. Called between
+    /// two calls of the connection.
     pub(crate) fn write_direct(&mut self, outbox: &mut Outbox, message: &ws::Prepared) {
         // What was encoded before is sent before: a compressed message refers to those before it.
         if !self.outbox.is_empty() {
@@ -242,14 +246,14 @@ impl SocketState {
         self.close.as_ref().and_then(|close| close.code).map_or("none", Code::label)
     }
 
-    /// Ends the socket. Pending calls of the handler return.
+    /// Ends the socket: nothing more is received or sent, and pending calls of the handler return.
     pub(crate) fn end(&mut self) {
         self.inbox = None;
         self.attached.clear();
         self.stop_receiving(ReceiveState::Ended);
     }
 
-    /// Returns the bytes that wait for the peer.
+    /// Returns how many bytes wait for the peer.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.outbox.len() + self.behind_bytes
     }
@@ -273,7 +277,7 @@ impl SocketState {
         }
     }
 
-    /// Sends the message once it fits the outbound queue. Until then the message stays in `message`.
+    /// Queues the message once it fits the outbound queue. Until then the message stays in `message`.
     pub(super) fn poll_send(
         &mut self,
         message: &mut Option<Outgoing<'_>>,
@@ -385,7 +389,8 @@ impl SocketState {
         self.wake_connection();
     }
 
-    /// Drops the receiving half. Messages are still read and dropped, so that the peer's Close frame is seen.
+    /// Notes that the receiving half was dropped. Messages are still read and dropped, so that the peer's
+    /// Close frame is seen.
     pub(super) fn drop_receiver(&mut self) {
         self.has_receiver = false;
         self.inbox = None;

@@ -32,7 +32,7 @@ pub(crate) enum Handshake {
 }
 
 impl Handshake {
-    /// Takes the outcome out of a response.
+    /// Takes the outcome of a handshake out of a response.
     ///
     /// Returns `None` for an ordinary response. Middleware that changes the status of an accepted handshake
     /// makes it an ordinary response.
@@ -91,7 +91,7 @@ impl<E: fmt::Display> Finish for Result<(), E> {}
 /// A valid request is a GET with `Upgrade: websocket`, or over HTTP/2 an extended CONNECT, which GET routes
 /// receive too. An invalid request, and one that `settings` do not allow, gets an error response.
 ///
-/// The server calls `handler` on the connection's shard after it has sent the response head, and polls its
+/// The server calls `handler` on the connection's shard after it has written the response head, and polls its
 /// future there.
 ///
 /// ```

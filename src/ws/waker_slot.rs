@@ -2,7 +2,7 @@
 
 use std::task::{Context, Waker};
 
-/// The waker of at most one waiting task.
+/// Waker of at most one waiting task. A later registration replaces an earlier one.
 #[derive(Debug, Default)]
 pub(super) struct WakerSlot {
     /// Kept after a wake, because the same task usually waits again.

@@ -50,7 +50,7 @@ pub(super) fn check(limit: Duration, shard: usize, route_metrics: &RouteMetrics,
     if took > limit {
         route_metrics.stalled(shard);
         let route = route_metrics.template();
-        tracing::warn!(route, ?took, shard, "inline handler blocked its shard; make the route async");
+        tracing::warn!(route, ?took, shard, "handler blocked its shard; move this part to the pool");
     }
 }
 

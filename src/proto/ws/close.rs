@@ -31,17 +31,17 @@ pub enum Closing {
     Closed,
     /// The peer violated the protocol. A Close with the reason is pending.
     Failing(Fault),
-    /// The peer violated the protocol and nothing more is sent. The connection can be closed.
+    /// The peer violated the protocol, and this side has sent its last Close. The connection can be closed.
     Failed(Fault),
 }
 
 impl Closing {
-    /// Returns `true` if messages and pings may be sent.
+    /// Returns `true` if messages and pings may be sent: only in `Open`.
     pub fn may_send(self) -> bool {
         self == Self::Open
     }
 
-    /// Returns `true` if messages of the peer are accepted.
+    /// Returns `true` if messages of the peer are accepted: in `Open` and `Sent`.
     pub fn may_receive(self) -> bool {
         matches!(self, Self::Open | Self::Sent)
     }
@@ -90,7 +90,7 @@ pub struct Close<'a> {
 }
 
 impl<'a> Close<'a> {
-    /// Parses the payload of a Close frame.
+    /// Parses the payload of a Close frame: empty, or a code that may be sent and a reason in UTF-8.
     pub(super) fn parse(payload: &'a [u8]) -> Result<Self, Fault> {
         match payload {
             [] => Ok(Self { code: None, reason: "" }),

@@ -7,13 +7,14 @@ use super::{
     deflate::{Context, Deflater, Direction, Inflater, MAX_WINDOW_BITS, Params, Settings},
 };
 
-/// Compression parameters of one connection, and its contexts if they are kept.
+/// Compression parameters of one connection, and its DEFLATE contexts for directions that keep them between
+/// messages.
 pub(super) struct Compression {
     outbound: Direction,
     inbound: Direction,
     threshold_bytes: usize,
     level: u8,
-    /// Created with the first compressed message, if the context is kept between messages.
+    /// Decompressor; created with the first compressed message, if its context is kept between messages.
     inflater: Option<Inflater>,
     deflater: Option<Deflater>,
 }
@@ -48,8 +49,9 @@ impl Compression {
         }
     }
 
-    /// Appends a compressed message to `out`. Returns `false` if the message must be sent uncompressed. Then
-    /// `out` may hold discarded bytes.
+    /// Appends a compressed message to `out`. Returns `false` if the message must be sent uncompressed: it is
+    /// below the threshold, or compression failed or does not make it shorter. Then `out` may hold bytes to
+    /// discard.
     pub(super) fn deflate(&mut self, data: &[u8], out: &mut Vec<u8>, scratch: &mut Scratch) -> bool {
         let Direction { context, window_bits } = self.outbound;
         if data.len() < self.threshold_bytes {
@@ -68,7 +70,8 @@ impl Compression {
         }
     }
 
-    /// Returns `true` if a prepared message can be sent compressed. Records that it is sent.
+    /// Returns `true` if the compressed frame of a prepared message suits this connection, and prepares the
+    /// context for the frame being sent.
     pub(super) fn record_prepared(&mut self) -> bool {
         let takes = self.outbound.window_bits == MAX_WINDOW_BITS;
         if takes && let Some(deflater) = &mut self.deflater {

@@ -20,16 +20,18 @@ pub enum Role {
 /// Event from the peer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// Text message. The caller may take the string. The session reuses the memory of what is left in place.
+    /// Text message. The caller may take the string; the session reuses the memory of a string that is left
+    /// in place.
     Text(&'a mut String),
-    /// Binary message. The caller may take the vector.
+    /// Binary message. The caller may take the vector; the session reuses the memory of one that is left in
+    /// place.
     Binary(&'a mut Vec<u8>),
     /// Ping. [`Session::reply`](super::Session::reply) sends the pong.
     Ping(&'a [u8]),
     /// Pong, solicited or not.
     Pong(&'a [u8]),
-    /// Close. No event follows it. If the peer sent its Close first,
-    /// [`Session::reply`](super::Session::reply) sends the reply.
+    /// Close frame of the peer. No event follows it. If the peer sent its Close first,
+    /// [`Session::reply`](super::Session::reply) answers it.
     Close(Close<'a>),
 }
 

@@ -40,7 +40,8 @@ pub enum Fault {
     Text,
     /// A compressed message is not valid DEFLATE.
     Deflate,
-    /// A message is longer than [`Limits::message_bytes`](super::Limits::message_bytes).
+    /// A message, before inflation if it is compressed, is longer than
+    /// [`Limits::message_bytes`](super::Limits::message_bytes) allows.
     TooBig,
     /// An inflated message is longer than [`Limits::message_bytes`](super::Limits::message_bytes).
     InflatedTooBig,

@@ -1,4 +1,4 @@
-//! Masking (RFC 6455 §5.3): XOR of each payload byte with one of the four bytes of the key, in turn.
+//! Masking (RFC 6455 §5.3): XOR of the payload bytes with the four bytes of the key, which repeat.
 
 /// Size of a piece in bytes. A piece is written twice while it is in the first-level cache.
 const PIECE_BYTES: usize = 4 * 1024;

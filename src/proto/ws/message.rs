@@ -9,7 +9,7 @@ pub(super) enum MessageType {
     Binary,
 }
 
-/// Message under reception, or the one that was returned last.
+/// Message under reception, or the one that was returned last; `None` between messages.
 #[derive(Debug, Default)]
 pub(super) enum Message {
     #[default]
@@ -40,7 +40,7 @@ impl Message {
         matches!(self, Self::None)
     }
 
-    /// Checks that a frame of this length does not exceed the limit.
+    /// Checks that the message with a frame of this length does not exceed the limit.
     pub(super) fn check_room(&self, frame_len: u64, limits: Limits) -> Result<(), Fault> {
         let (len, max) = match self {
             Self::Compressed(_, bytes) => (bytes.len(), limits.compressed_bytes()),
@@ -50,7 +50,7 @@ impl Message {
         if frame_len > room as u64 { Err(Fault::TooBig) } else { Ok(()) }
     }
 
-    /// Unmasks a piece of a frame's payload and appends it.
+    /// Unmasks a piece of a frame's payload and appends it. Text must be valid UTF-8 so far.
     pub(super) fn push_masked(
         &mut self,
         mask: &mut Mask,
@@ -88,7 +88,7 @@ impl Message {
         }
     }
 
-    /// Checks that an uncompressed message is complete.
+    /// Checks that a message does not end within a character of its text.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
         match self {
             Self::Text(text) => text.finish(),

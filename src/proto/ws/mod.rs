@@ -1,4 +1,4 @@
-//! WebSocket (RFC 6455, 7692, 8441), sans-I/O; must not know HTTP connections or handlers.
+//! WebSocket (RFC 6455, 7692, 8441) without I/O. It must not know HTTP connections or handlers.
 //!
 //! ```text
 //!  header fields ──► handshake ──► Accepted: response, subprotocol, compression parameters

@@ -9,7 +9,7 @@ use super::{
     message::{Message, MessageType},
 };
 
-/// Frame whose payload is being received.
+/// Frame whose payload is being received. `remaining` is the rest of it, in bytes.
 #[derive(Debug)]
 struct Frame {
     opcode: Opcode,
@@ -120,7 +120,7 @@ impl Session {
         }
     }
 
-    /// Returns `true` if [`reply`](Self::reply) has something to write.
+    /// Returns `true` if [`reply`](Self::reply) has something to write: a Pong or a Close.
     pub fn has_pending_reply(&self) -> bool {
         self.pong_pending || matches!(self.closing, Closing::Received(_) | Closing::Failing(_))
     }
@@ -208,7 +208,7 @@ impl Session {
         self.reader.is_partial() || self.frame.is_some() || !(self.message.is_none() || self.is_delivered)
     }
 
-    /// Returns the number of bytes of an incomplete message.
+    /// Returns the number of bytes received of an incomplete message.
     pub fn buffered_bytes(&self) -> usize {
         if self.is_delivered { 0 } else { self.message.len() }
     }

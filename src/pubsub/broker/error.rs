@@ -19,9 +19,9 @@ pub enum PublishError {
     TooManyTopics,
     /// The store's queue is full. Try again later.
     Busy,
-    /// The server is draining.
+    /// The server drains: it opens no new streams, and at the end of the drain it accepts no events.
     Closed,
-    /// The store failed or rejected the event.
+    /// The store rejected the event, or failed to keep it with the required durability.
     Store(StoreError),
 }
 
@@ -34,7 +34,7 @@ impl PublishError {
         match self {
             Self::NotStarted => retry_later("The server is still starting. Try again later.\n"),
             Self::TooManyTopics => too_many_topics(),
-            Self::Busy => retry_later("The topic is busy. Try again later.\n"),
+            Self::Busy => retry_later("The store of the topics is busy. Try again later.\n"),
             Self::Closed => retry_later("The server is shutting down. Try again later.\n"),
             Self::Store(error) => match error.kind() {
                 ErrorKind::TooLarge => {
@@ -53,7 +53,7 @@ impl PublishError {
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotStarted => f.write_str("the broker's server has not started"),
+            Self::NotStarted => f.write_str("the broker belongs to no server, or its server has not started"),
             Self::TooManyTopics => f.write_str("the broker has too many topics in use"),
             Self::Busy => f.write_str("the store's queue is full"),
             Self::Closed => f.write_str("the server is draining"),

@@ -102,14 +102,14 @@ enum Phase {
 struct Shared {
     settings: BrokerSettings,
     store: Arc<dyn ReplayStore>,
-    /// Set when the server starts.
+    /// Relays of the shards; unset until the server starts.
     fanout: OnceLock<Fanout<EncodedEvent>>,
-    /// The broker belongs to a server.
+    /// The broker belongs to a server, which may not have started yet.
     has_server: AtomicBool,
     registry: Mutex<Registry>,
-    /// A [`Phase`].
+    /// Current [`Phase`] as a number.
     phase: AtomicU8,
-    /// Number of reconnection delays sent at the end of streams.
+    /// Number of reconnection delays sent at the end of streams while the server drains.
     reconnects: AtomicU32,
     /// Store failures by operation.
     store_errors: LabeledCounter,
@@ -140,7 +140,8 @@ impl Broker {
         }))
     }
 
-    /// Starts on the shards of `system`. Returns `false` if the broker belongs to another server.
+    /// Starts the broker on the shards of `system`. Returns `false`, and does nothing, if the broker belongs
+    /// to another server.
     pub(crate) fn start(&self, system: &System) -> Result<bool, SpawnError> {
         if self.0.has_server.swap(true, Ordering::SeqCst) {
             return Ok(false);
@@ -162,7 +163,8 @@ impl Broker {
         self.0.settings.choosers().for_each(|chooser| chooser.start(pool));
     }
 
-    /// Ends every stream. Blocks until all shards have the message, or until `deadline` if a shard is stuck.
+    /// Ends every stream. Blocks until all shards have the message, or until `deadline` if a shard is stuck,
+    /// and does not wait for the streams to end.
     ///
     /// Events are still stored: a request that the server has accepted may publish.
     pub(crate) fn drain(&self, deadline: Instant) {
@@ -170,8 +172,8 @@ impl Broker {
         self.close_all(Phase::Draining, deadline);
     }
 
-    /// Refuses events from here on. Called when no request is left that may publish. Blocks like
-    /// [`drain`](Self::drain).
+    /// Makes every later publish fail with [`PublishError::Closed`]. Called when no request is left that may
+    /// publish. Blocks like [`drain`](Self::drain).
     pub(crate) fn stop(&self, deadline: Instant) {
         self.close_all(Phase::Stopped, deadline);
     }
@@ -191,8 +193,8 @@ impl Broker {
 
     /// Publishes an event: stores it, then delivers it to the topic's subscribers.
     ///
-    /// Returns at once and never waits for a subscriber. The returned future gives the event's position and
-    /// may be dropped.
+    /// Returns at once. The returned future waits for the store, never for a subscriber, and gives the
+    /// event's position. It may be dropped.
     pub fn publish(&self, topic: &TopicName, event: Event) -> Publish {
         self.publish_new(topic, NewEvent::Plain(event))
     }
@@ -216,7 +218,7 @@ impl Broker {
     /// names: a position, or `earliest`. Without it, and if it is empty, the stream starts with the next
     /// event. The query key may also be spelled `lastEventId` or `last-event-id`.
     ///
-    /// Returns an error response if the topic cannot be opened.
+    /// Returns an error response if the topic cannot be opened: see [`PublishError`].
     pub fn subscribe(&self, topic: &TopicName, request: &Request) -> Response {
         let last = stream::last_event_id(request);
         self.respond(topic, last.as_deref(), request.peer())
@@ -237,7 +239,7 @@ impl Broker {
         }
     }
 
-    /// Creates a stream of the topic's events after `last`.
+    /// Creates a stream of the topic's events after the id `last`; without one it starts with the next event.
     pub(crate) fn open_stream<F: EventFormat>(
         &self,
         topic: &TopicName,
@@ -287,7 +289,8 @@ impl Broker {
         &self.0.settings
     }
 
-    /// Returns the counts of all topics, closed ones included.
+    /// Returns the number of open topics, the sum of the counts of all topics, closed ones included, and the
+    /// store's errors.
     pub(crate) fn totals(&self) -> TopicTotals {
         let registry = self.0.registry();
         TopicTotals {
@@ -297,7 +300,7 @@ impl Broker {
         }
     }
 
-    /// Returns the failure that the store has not recovered from.
+    /// Returns the failure that the store has not recovered from; `None` if it works.
     pub(crate) fn store_failure(&self) -> Option<StoreError> {
         self.0.store.failure()
     }
@@ -311,7 +314,8 @@ impl Broker {
 
     /// Returns a topic. Opens it if necessary, and closes an idle one if too many are open.
     ///
-    /// Fails if the broker's phase is beyond `latest`.
+    /// Fails if the broker has not started, if its phase is beyond `latest`, or if too many topics are in
+    /// use.
     fn open(&self, name: &TopicName, latest: Phase) -> Result<Arc<OpenTopic>, PublishError> {
         let fanout = self.0.fanout.get().ok_or(PublishError::NotStarted)?;
         let mut registry = self.0.registry();
@@ -338,7 +342,8 @@ impl Shared {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns `true` if the server drains. Streams end and tell their clients when to reconnect.
+    /// Returns `true` if the server drains or has drained. Streams then end and tell their clients when to
+    /// reconnect.
     fn is_draining(&self) -> bool {
         self.phase.load(Ordering::SeqCst) >= Phase::Draining as u8
     }

@@ -52,7 +52,8 @@ impl Published {
 
 /// A future for the result of [`Broker::publish`](super::Broker::publish).
 ///
-/// The event is already on its way. Dropping the future does not cancel it.
+/// The event is already in the store's queue, unless publishing failed at once. Dropping the future does not
+/// cancel it.
 #[must_use = "the result tells whether the event was published; drop it explicitly if that does not matter"]
 pub struct Publish(PublishState);
 
@@ -98,9 +99,10 @@ pub(super) fn publish(shared: &Arc<Shared>, topic: Arc<OpenTopic>, event: NewEve
 }
 
 impl Shared {
-    /// Returns the position of an appended event.
+    /// Returns the position of an appended event, and counts a failure of the store.
     ///
-    /// Returns `Ok(None)` if the store failed and the topic publishes its events nevertheless.
+    /// Returns `Ok(None)` if the store failed and the topic's durability does not require that events are
+    /// stored.
     fn check_append(
         &self,
         topic: &OpenTopic,
@@ -133,7 +135,7 @@ fn deliver(broker: &Shared, topic: &OpenTopic, event: EncodedEvent) -> Published
     Published { position, receipt }
 }
 
-/// Returns `None` if the topic is closed.
+/// Records the event's position and passes the event to the relays. Returns `None` if the topic is closed.
 fn fan_out(topic: &OpenTopic, event: EncodedEvent) -> Option<Receipt<EncodedEvent>> {
     match event.position {
         Some(position) => {

@@ -16,7 +16,7 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Returns an open topic.
+    /// Returns the topic with this name if it is open.
     pub(super) fn get(&self, name: &TopicName) -> Option<Arc<OpenTopic>> {
         self.open.get(name).cloned()
     }
@@ -31,7 +31,7 @@ impl Registry {
         self.open.insert(topic.name.clone(), topic.clone());
     }
 
-    /// Closes an idle topic if `limit` topics are open.
+    /// Makes room for one more topic: closes an idle one if `limit` topics are open.
     ///
     /// # Errors
     ///
@@ -50,14 +50,14 @@ impl Registry {
         Ok(())
     }
 
-    /// Moves a topic to the closing ones. Returns all closing topics of this name.
+    /// Moves a topic, if it is open, to the closing ones. Returns all closing topics of this name.
     pub(super) fn start_closing(&mut self, name: &TopicName) -> Vec<Arc<OpenTopic>> {
         let topic = self.open.remove(name);
         self.closing.extend(topic);
         self.closing.iter().filter(|topic| topic.name == *name).cloned().collect()
     }
 
-    /// Moves all topics to the closing ones and returns those.
+    /// Moves all open topics to the closing ones, and returns all closing topics.
     pub(super) fn start_closing_all(&mut self) -> Vec<Arc<OpenTopic>> {
         self.closing.extend(self.open.drain().map(|(_, topic)| topic));
         self.closing.clone()

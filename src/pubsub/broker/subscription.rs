@@ -78,12 +78,14 @@ impl<F: EventFormat> TopicStream<F> {
         Ok(())
     }
 
-    /// Returns the reconnection delay that the stream starts with.
+    /// Returns the reconnection delay that the stream starts with; `None` without one in the settings, or if
+    /// the format cannot send it.
     fn first_retry(&self) -> Option<F::Output> {
         F::retry(u64::try_from(self.broker.settings.retry?.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Returns the reconnection delay that the stream ends with when the server drains.
+    /// Returns the reconnection delay that the stream ends with when the server drains; `None` if the format
+    /// cannot send it.
     fn final_retry(&self) -> Option<F::Output> {
         F::retry(self.broker.next_reconnect_millis())
     }
@@ -126,7 +128,7 @@ impl<F: EventFormat> TopicStream<F> {
         }
     }
 
-    /// Polls for stored events. Returns `None` after a change of state.
+    /// Polls for stored events. Returns `None` after a change of state: the caller then polls again.
     fn poll_history(
         &mut self,
         mut subscription: Subscription<EncodedEvent>,

@@ -31,7 +31,7 @@ impl OpenTopic {
         Self { name, key, fanout, policy, last: Mutex::default() }
     }
 
-    /// Records a position of the topic.
+    /// Records the position of an event, unless a higher one is recorded.
     pub(super) fn record(&self, position: Position) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.seq() < position.seq()) {
@@ -54,7 +54,7 @@ impl OpenTopic {
         }
     }
 
-    /// Records the end of the topic's stored history once the store has answered.
+    /// Asks the store for the end of the topic's stored history, and records it when the answer comes.
     ///
     /// If the store fails, the next event records it.
     pub(super) fn read_last(self: &Arc<Self>, store: &dyn ReplayStore) {

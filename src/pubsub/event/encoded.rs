@@ -53,7 +53,8 @@ impl NewEvent {
         }
     }
 
-    /// Returns the bytes that the event counts against the limit of a queue.
+    /// Returns the estimated size of the encoded event in bytes. It counts against the limit of a handler's
+    /// queue.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Plain(event) => event.encoded_capacity(),

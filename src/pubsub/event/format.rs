@@ -9,10 +9,10 @@ use crate::replay::{self, Position};
 
 /// An encoding of events for one kind of client.
 pub(crate) trait EventFormat {
-    /// The unit that a client is sent at once.
+    /// Unit of what a client is sent: bytes of a body, or a message.
     type Output;
 
-    /// The part of a live event that all clients of this kind share.
+    /// Encoding of a live event that all clients of this kind share.
     type Shared: 'static;
 
     /// Encodes stored events from the front of the queue and removes them.
@@ -20,7 +20,7 @@ pub(crate) trait EventFormat {
     /// Encodes as many as fit one output. Returns `None` if the queue is empty.
     fn stored(events: &mut VecDeque<replay::Event>) -> Option<Self::Output>;
 
-    /// Returns the shared part of a live event.
+    /// Returns the shared encoding of a live event.
     fn shared(event: &EncodedEvent) -> &Self::Shared;
 
     /// Returns the encoding of a live event.
@@ -28,14 +28,14 @@ pub(crate) trait EventFormat {
 
     /// Encodes a `gap` event, which reports events that the client cannot receive.
     ///
-    /// The client continues after `resume`.
+    /// The client continues after `resume`, which is sent as the event's id; without it the event has none.
     fn gap(resume: Option<Position>, details: GapDetails) -> Self::Output;
 
     /// Encodes the reconnection delay. Returns `None` if the format has no way to send it.
     fn retry(millis: u64) -> Option<Self::Output>;
 }
 
-/// Returns the shared part of an event that an outlet holds.
+/// Returns the shared encoding of the event that an outlet holds; `None` if it is not an event of a topic.
 pub(crate) fn in_outlet<F: EventFormat>(event: &OutletEvent) -> Option<&F::Shared> {
     EncodedEvent::of(event).map(F::shared)
 }

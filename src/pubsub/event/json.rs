@@ -34,7 +34,7 @@ pub(crate) enum ResetReason {
     UnknownId,
     /// The client's last id belongs to another store.
     UnknownEpoch,
-    /// The client's last id is in the future.
+    /// The client's last id is beyond the end of the history.
     BeyondEnd,
 }
 

@@ -48,7 +48,7 @@ impl Event {
         Ok(Self { name: Some(name).filter(|name| !name.is_empty()), ..self })
     }
 
-    /// Returns the name.
+    /// Returns the name; `None` if the event has none.
     pub fn name(&self) -> Option<&Bytes> {
         self.name.as_ref()
     }

@@ -22,16 +22,17 @@ pub enum EventNameError {
 impl fmt::Display for EventNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ControlByte => "it must not contain a line break or a NUL",
-            Self::NotUtf8 => "it must be UTF-8",
-            Self::Reserved => "`gap` is reserved for events of the server",
+            Self::ControlByte => "the name must not contain a line break or a NUL",
+            Self::NotUtf8 => "the name must be UTF-8",
+            Self::Reserved => "the name `gap` is reserved for events of the server",
         })
     }
 }
 
 impl std::error::Error for EventNameError {}
 
-/// Returns the name of a stored event, unless publishers cannot use it: the store may have other writers.
+/// Returns the name of a stored event; `None` if it has none, or one that publishers cannot use: the store
+/// may have other writers.
 pub(super) fn of_stored(event: &replay::Event) -> Option<&[u8]> {
     event.name.as_deref().filter(|name| check(name).is_ok())
 }

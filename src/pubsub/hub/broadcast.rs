@@ -16,7 +16,7 @@ pub struct Sent(Result<Receipt<Message>, BroadcastError>);
 pub struct Confirmed {
     /// Number of mailboxes that accepted the message.
     pub accepted: usize,
-    /// The first error, if any mailbox did not accept the message.
+    /// First error, if the message did not get to every mailbox or not every shard has answered.
     pub first_error: Option<BroadcastError>,
 }
 
@@ -26,11 +26,12 @@ pub struct Confirmed {
 pub enum BroadcastError {
     /// The hub belongs to no server, or its server has not started.
     NotStarted,
-    /// The hub is closed.
+    /// The hub is closed, or its server drains.
     Closed,
     /// The mailbox of this member was full. The overflow policy applied this action.
     Full(u64, Overflow),
-    /// A shard had no room for the message. The overflow policy applied to all its members.
+    /// The relay of a shard had no room for the message. None of its members got it; the overflow policy
+    /// applied to them all.
     ShardFull,
     /// A shard did not answer in time.
     TimedOut,
@@ -39,7 +40,7 @@ pub enum BroadcastError {
 impl fmt::Display for BroadcastError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotStarted => f.write_str("the hub's server has not started"),
+            Self::NotStarted => f.write_str("the hub belongs to no server, or its server has not started"),
             Self::Closed => f.write_str("the hub is closed"),
             Self::Full(member, Overflow::Drop) => {
                 write!(f, "the mailbox of member {member} is full, message dropped")

@@ -8,16 +8,16 @@ use std::fmt;
 pub enum HubError {
     /// The hub belongs to no server, or its server has not started.
     NotStarted,
-    /// The hub is closed.
+    /// The hub is closed, or its server drains.
     Closed,
-    /// The shard has too many messages to distribute. Try again later.
+    /// The relay of the shard has too many messages to distribute. Try again later.
     Busy,
 }
 
 impl fmt::Display for HubError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotStarted => "the hub's server has not started",
+            Self::NotStarted => "the hub belongs to no server, or its server has not started",
             Self::Closed => "the hub is closed",
             Self::Busy => "the shard is busy distributing messages, try again later",
         })

@@ -66,7 +66,7 @@ struct Shared {
     settings: HubSettings,
     /// Fanout and topic of the hub. Unset until the server starts.
     running: OnceLock<Running>,
-    /// The hub belongs to a server.
+    /// The hub belongs to a server, which may not have started yet.
     has_server: AtomicBool,
     is_closing: AtomicBool,
     memberships: Mutex<Memberships>,
@@ -107,7 +107,8 @@ impl Hub {
         }))
     }
 
-    /// Starts on the shards of `system`. Returns `false` if the hub belongs to another server.
+    /// Starts the hub on the shards of `system`. Returns `false`, and does nothing, if the hub belongs to
+    /// another server.
     pub(crate) fn start(&self, system: &System) -> Result<bool, SpawnError> {
         if self.0.has_server.swap(true, Ordering::SeqCst) {
             return Ok(false);
@@ -132,7 +133,7 @@ impl Hub {
         }
     }
 
-    /// Rejects members and messages from here on. The draining server closes the sockets.
+    /// Rejects new members and messages from here on. The draining server closes the sockets of the members.
     pub(crate) fn drain(&self) {
         self.0.is_closing.store(true, Ordering::SeqCst);
         if let Policy::Ask(chooser) = &self.0.settings.overflow {
@@ -198,7 +199,7 @@ impl Hub {
         Ok(Membership::new(self.0.clone(), subscription))
     }
 
-    /// Sends a message to every member. Never waits.
+    /// Sends a message to the mailbox of every member. Never waits; [`Sent`] reports what became of it.
     pub fn broadcast<'a>(&self, message: impl Into<Outgoing<'a>>) -> Sent {
         self.broadcast_prepared(&self.prepare(message))
     }
@@ -310,7 +311,7 @@ impl Shared {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until all memberships are dropped.
+    /// Returns `Ready` if all memberships are dropped. Otherwise registers `waker` to be woken then.
     fn poll_no_memberships(&self, waker: &Waker) -> Poll<()> {
         let mut memberships = self.memberships();
         if memberships.count == 0 {

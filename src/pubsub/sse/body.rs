@@ -1,5 +1,5 @@
-//! The event stream of a handler: stored events first, then the handler's own and those of its topics in
-//! turns.
+//! The event stream of a handler: stored events first, then the handler's own events and those of its topics,
+//! which alternate.
 
 use std::{
     future::{Future, poll_fn},
@@ -48,7 +48,7 @@ pub(super) struct HandlerStream {
     queue: Arc<Queue>,
     recorder: Option<Arc<Recorder>>,
     phase: Phase,
-    /// Taken when the handler starts.
+    /// Client and handler; `None` once the handler has started.
     start: Option<(Client, StartHandler)>,
     handler: Option<TaskHandle>,
     topics: Vec<TopicStream<ServerSent>>,
@@ -79,8 +79,8 @@ impl HandlerStream {
         }
     }
 
-    /// Starts the history or the handler. Returns the first output: the reconnection delay, and a reset if
-    /// the client's last event id is unknown.
+    /// Starts to read the history, or starts the handler. Returns the first output, if any: the reconnection
+    /// delay, and a reset if the client's last event id is unknown.
     fn begin(&mut self, resume: Option<ResumePoint>) -> Option<Bytes> {
         let mut first = Vec::new();
         if let Some(retry) = self.queue.settings.retry {
@@ -114,7 +114,7 @@ impl HandlerStream {
         }));
     }
 
-    /// Polls the handler's queue and the topics in turns.
+    /// Polls the handler's queue and the topics, beginning with another one after each output.
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> PollNext<Bytes> {
         self.queue.take_subscriptions(&mut self.topics);
         let sources = self.topics.len() + 1;

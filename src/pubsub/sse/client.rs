@@ -32,7 +32,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// - [`SendError::Closed`] if the stream is closed, also when the overflow policy closed it for this
+    /// - [`SendError::Closed`] if the stream is closed, also if the overflow policy closed it because of this
+    ///   event.
     ///   event.
     /// - [`SendError::Store`] if the stream has a [`Replay`](super::Replay) and the event cannot be stored.
     ///

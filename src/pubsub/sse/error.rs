@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use crate::{pubsub::broker::PublishError, replay::StoreError};
 
-/// The error of an event stream that has ended: the client has disconnected, or the stream was closed.
+/// Error of an event stream that has ended: the client has disconnected, or the stream was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 

@@ -103,9 +103,10 @@ impl Queue {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves room for an event. Applies the overflow policy if there is none.
+    /// Reserves room for an event of `weight` bytes. If the queue has none, applies the overflow policy.
     ///
-    /// Returns `None` if the policy drops the event.
+    /// Gives `None` if the policy drops the event, and [`Closed`] if the queue is closed or the policy closes
+    /// it. Waits if the policy is to wait.
     pub(super) fn poll_reserve(
         self: &Arc<Self>,
         event: &Event,
@@ -140,7 +141,7 @@ impl Queue {
         }
     }
 
-    /// Reserves room for an event. Returns `None` if there is none.
+    /// Reserves room for an event. Returns `None` if the queue has none, and an error if it is closed.
     fn try_reserve(
         self: &Arc<Self>,
         contents: &mut Contents,
@@ -156,14 +157,16 @@ impl Queue {
         })
     }
 
-    /// Records that a stored event was dropped. The client receives a gap before its next event.
+    /// Records that a stored event was dropped. The client receives a gap before the next event that is
+    /// queued.
     pub(super) fn record_dropped(&self, position: Position) {
         let mut contents = self.lock();
         let first = contents.gap.map_or(position, |(first, _)| first);
         contents.gap = Some((first, position));
     }
 
-    /// Adds a topic's events to the stream.
+    /// Adds a topic's events to the stream. Fails if the stream is closed or has as many topics as its
+    /// settings allow.
     pub(super) fn add_subscription(&self, events: TopicStream<ServerSent>) -> Result<(), SubscribeError> {
         let mut contents = self.lock();
         if contents.phase != QueuePhase::Open {
@@ -180,7 +183,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Closes the queue.
+    /// Closes the queue: it accepts no events, and those in it are still sent.
     pub(super) fn close(&self) {
         self.advance(QueuePhase::Closed);
     }
@@ -205,7 +208,7 @@ impl Queue {
         connection.into_iter().chain(waiting).for_each(Waker::wake);
     }
 
-    /// Waits until the queue is closed.
+    /// Returns `Ready` if the queue is closed. Otherwise registers the task to be woken then.
     pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut contents = self.lock();
         if contents.phase != QueuePhase::Open {
@@ -311,7 +314,8 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Queues the encoded event. A gap for dropped events goes first.
+    /// Queues the encoded event. A gap for dropped events goes first. Does nothing if the client has
+    /// disconnected.
     pub(super) fn fill(mut self, event: Bytes) {
         let Some(queue) = self.queue.take() else { return };
         let mut contents = queue.lock();

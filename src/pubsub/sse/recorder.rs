@@ -38,9 +38,9 @@ impl Recorder {
         }
     }
 
-    /// Appends an event and queues it once it is stored.
+    /// Appends an event, and waits until it is stored and queued for the client.
     ///
-    /// Without a reservation the event is stored only. Waits while the store's queue is full.
+    /// Without a reservation the event is stored and not queued. Waits while the store's queue is full.
     pub(super) async fn append(
         &self,
         queue: &Arc<Queue>,
@@ -74,7 +74,8 @@ struct PendingSend {
 }
 
 impl PendingSend {
-    /// Queues the event. The store calls this in its own order.
+    /// Queues the event, or drops it if the store did not keep it as required. The store calls this in its
+    /// own order.
     fn complete(self, outcome: Result<Appended, StoreError>) -> Result<(), SendError> {
         let Self { queue, reservation, event, durability } = self;
         let position = match outcome {

@@ -16,9 +16,9 @@ pub enum Overflow {
     /// The sender waits for room.
     #[default]
     Block,
-    /// The event is dropped and counted.
+    /// The event is dropped and counted. The sender goes on.
     Drop,
-    /// The stream ends after the events in the queue.
+    /// The event is dropped, and the stream ends after the events in the queue.
     Close,
 }
 
@@ -81,7 +81,8 @@ impl Settings {
 
     /// Sets a callback that selects the action for each event that does not fit the queue.
     ///
-    /// The callback runs in the sender. If it panics, the event is dropped.
+    /// The callback runs in the sender's task, which it must not block. If it panics, the event is dropped.
+    /// Overrides [`overflow`](Self::overflow).
     #[must_use]
     pub fn overflow_by(self, callback: impl Fn(&Event) -> Overflow + Send + Sync + 'static) -> Self {
         Self { overflow_callback: Some(Arc::new(callback)), ..self }

@@ -1,4 +1,4 @@
-//! The response body of an event stream: it starts at once, and sends heartbeats during silence.
+//! The response body of an event stream: it has a first output at once, and sends heartbeats during silence.
 
 use std::{
     future::Future,
@@ -108,7 +108,7 @@ impl<S: EventStream> Source for HeartbeatBody<S> {
 struct Heartbeat {
     interval: Option<Duration>,
     last_output: Instant,
-    /// There was output since the last poll that returned `Pending`.
+    /// There was output since the last poll of the timer that returned `Pending`.
     had_output: bool,
     /// The running timer and its expiry time. Output does not restart the timer. When it expires too early,
     /// it is replaced.
@@ -144,7 +144,8 @@ impl Heartbeat {
         same_task && self.timer.as_ref().is_some_and(|(expiry, _)| self.last_output < *expiry)
     }
 
-    /// Waits until the interval has passed without output.
+    /// Returns `Ready` when the interval has passed without output, and starts the next interval. Never
+    /// without an interval.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(interval) = self.interval else { return Poll::Pending };
         if std::mem::take(&mut self.had_output) && self.is_armed(cx) {

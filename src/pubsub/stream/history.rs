@@ -65,7 +65,7 @@ pub(crate) enum HistoryItem<T> {
 }
 
 impl<F: EventFormat> History<F> {
-    /// Starts to read.
+    /// Starts to read the events of `topic` from `start` on.
     pub(crate) fn new(store: Arc<dyn ReplayStore>, topic: Bytes, start: Start) -> Self {
         let state = ReadState::Reading(start, store.read_async(query(&topic, start)));
         Self { store, topic, state, format: PhantomData }
@@ -75,7 +75,7 @@ impl<F: EventFormat> History<F> {
     ///
     /// # Errors
     ///
-    /// The store failed.
+    /// The store failed. Having too many readers is no failure: the read is tried again after a delay.
     pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,

@@ -61,7 +61,8 @@ pub enum TopicAction<'a> {
 
 type Check = dyn Fn(&Request, TopicAction<'_>) -> bool + Send + Sync;
 
-/// A function that permits or denies actions on topics. Denied requests are answered with 403.
+/// A function that permits or denies actions on topics. Denied requests are answered with 403; a denied
+/// publish over a WebSocket closes the socket with code 1008.
 ///
 /// It runs on the connection's shard, so it must not block.
 #[derive(Clone)]
@@ -81,7 +82,8 @@ impl fmt::Debug for TopicCheck {
 }
 
 impl TopicAccess {
-    /// Checks the token of a request that lists topics or subscribes to one.
+    /// Checks the token of a request that lists topics or subscribes to one. Returns the response 401 if it
+    /// is missing or wrong.
     pub(super) fn check_subscribe_token(&self, request: &Request) -> Result<(), Response> {
         let token = self.subscribe_token.as_deref();
         if has_token(request, token, Some(ACCESS_TOKEN_KEY)) {
@@ -90,7 +92,7 @@ impl TopicAccess {
         Err(unauthorized("Access denied: subscribing to topics needs a token.\n"))
     }
 
-    /// Checks the token of a request that publishes.
+    /// Checks the token of a request that publishes. Returns the response 401 if it is missing or wrong.
     pub(super) fn check_publish_token(&self, request: &Request) -> Result<(), Response> {
         if has_token(request, self.publish_token.as_deref(), None) {
             return Ok(());
@@ -98,7 +100,8 @@ impl TopicAccess {
         Err(unauthorized("Access denied: publishing to topics needs a token.\n"))
     }
 
-    /// Returns `true` if messages of the WebSocket that this request opens are published.
+    /// Returns `true` if messages of the WebSocket that this request opens are published: the settings, the
+    /// publish token and the program's check allow it.
     #[cfg(feature = "ws")]
     pub(super) fn may_publish_over_socket(&self, request: &Request, topic: &TopicName) -> bool {
         self.ws_publish
@@ -106,7 +109,7 @@ impl TopicAccess {
             && self.check(request, TopicAction::Publish(topic)).is_ok()
     }
 
-    /// Runs the program's check.
+    /// Runs the program's check. Returns the response 403 if it denies the action.
     pub(super) fn check(&self, request: &Request, action: TopicAction<'_>) -> Result<(), Response> {
         match &self.check {
             Some(TopicCheck(is_allowed)) if !is_allowed(request, action) => {
@@ -121,7 +124,8 @@ impl TopicAccess {
         }
     }
 
-    /// Checks the origin of a request that publishes. Requests without an origin come from no page and pass.
+    /// Checks the origin of a request that publishes. Returns the response 403 if its pages may not publish.
+    /// Requests without an origin come from no page and pass.
     ///
     /// CORS alone does not protect publishing: a browser sends a simple `POST` for a page of any site and
     /// only hides the response from it.
@@ -138,7 +142,7 @@ fn unauthorized(text: &'static str) -> Response {
     plain(StatusCode::UNAUTHORIZED, text).with_header(header::WWW_AUTHENTICATE, "Bearer")
 }
 
-/// Returns `true` if no token is needed, or the request has it in its header or under this query key.
+/// Returns `true` if `token` is `None`, or the request has it as its bearer token or under this query key.
 fn has_token(request: &Request, token: Option<&str>, query_key: Option<&str>) -> bool {
     let Some(token) = token else { return true };
     let bearer = request.header(header::AUTHORIZATION).and_then(|value| {

@@ -106,7 +106,7 @@ impl TopicService {
         }
     }
 
-    /// Returns the topic if the request may subscribe to it.
+    /// Returns the topic if the request may subscribe to it, or the response to send instead.
     fn topic_to_subscribe(&self, request: &Request) -> Result<TopicName, Response> {
         self.access.check_subscribe_token(request)?;
         let topic = topic_of(request)?;
@@ -128,7 +128,7 @@ impl TopicService {
         }
     }
 
-    /// Returns the topic and the event if the request may publish it.
+    /// Returns the topic and the event if the request may publish it, or the response to send instead.
     fn event_to_publish(&self, request: &mut Request) -> Result<(TopicName, Event), Response> {
         self.access.check_publish_token(request)?;
         self.access.check_origin(request)?;

@@ -48,7 +48,8 @@ fn settings(access: &TopicAccess) -> Settings {
     }
 }
 
-/// Sends the topic's events and publishes the client's messages, one at a time.
+/// Sends the topic's events, and publishes the client's messages one at a time. Closes the socket after a
+/// message that cannot be published.
 async fn run(mut socket: Socket, events: TopicStream<JsonText>, topic: TopicName, publisher: Option<Broker>) {
     socket.attach(EventSource(events));
     while let Some(Ok(message)) = socket.recv().await {
@@ -75,7 +76,7 @@ fn close_reason(error: &PublishError) -> (Code, &'static str) {
         PublishError::Store(error) if !error.is_rejection() => {
             (Code::INTERNAL, "the event could not be stored")
         }
-        _ => (Code::TRY_AGAIN, "the topic is busy"),
+        _ => (Code::TRY_AGAIN, "the event was not accepted, try again later"),
     }
 }
 

@@ -19,11 +19,11 @@ use crate::{
     net::{ConnId, Connection, Ending, Engine},
 };
 
-/// Maximum number of connections whose timers are checked in one turn: thousands that are due together must
-/// not block the shard.
+/// Maximum number of connections whose timers are checked in one turn: if thousands are due together, they
+/// must not block the shard.
 const TIMERS_PER_TURN: usize = 256;
 
-/// Minimum time between two searches for idle connections, if the first found none: a search visits every
+/// Minimum time to the next search for idle connections after one that found none: a search looks at every
 /// connection.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -36,14 +36,14 @@ pub(crate) struct Shard<E> {
     engine: E,
     connections: Connections,
     local: Local,
-    /// Connections that were woken and have not been visited.
+    /// Connections that were woken, or whose outlets were filled, and that have not been visited.
     woken: WakeQueue,
-    /// Receiver of the report once the shard is drained.
+    /// Where to report that the shard is drained; `None` before the drain and after the report.
     drained: Option<mpsc::Sender<(usize, DrainCounts)>>,
     stopping: bool,
     /// Time of the last search for idle connections that found none.
     last_idle_search: Option<Instant>,
-    /// Number of turns for which due timers were postponed.
+    /// Number of turns in a row in which due timers were postponed.
     postponed: u32,
 }
 
@@ -91,8 +91,8 @@ impl<E: Engine<Connections>> Shard<E> {
         }
     }
 
-    /// Near the connection limit, closes the connections that have been idle for longest. Connections that
-    /// are closing already count as closed.
+    /// Near the connection limit, closes the connections that have been idle for longest, and then silent
+    /// ones. Connections that are closing already count as closed.
     fn make_room(&mut self) -> io::Result<()> {
         let now = self.local.now();
         let is_too_soon =
@@ -123,7 +123,8 @@ impl<E: Engine<Connections>> Shard<E> {
         Ok(())
     }
 
-    /// Starts waiting TLS handshakes while this turn of the event loop has time for them.
+    /// Drops TLS handshakes that make room for others, then starts waiting ones while this turn of the event
+    /// loop has time for them.
     fn start_handshakes(&mut self) {
         while let Some(id) = self.connections.next_dropped_handshake() {
             self.engine
@@ -135,8 +136,8 @@ impl<E: Engine<Connections>> Shard<E> {
         }
     }
 
-    /// Checks the timers that are due. What came in time is handled before, so that nobody is judged by what
-    /// only this shard has not read yet: bytes of peers, replies of workers, wakes.
+    /// Checks the timers that are due. What came in time is handled before: bytes of peers, replies of
+    /// workers, wakes. So no peer is found late for what only this shard has not read yet.
     fn visit_due(&mut self) -> io::Result<()> {
         let has_due = self.connections.has_due();
         if !has_due || (self.has_waiting_work() && self.postponed < MAX_POSTPONED) {
@@ -159,12 +160,12 @@ impl<E: Engine<Connections>> Shard<E> {
         Ok(())
     }
 
-    /// Returns `true` if something for the connections waits that came from this process.
+    /// Returns `true` if work from this process waits for the connections: messages, wakes, replies of tasks.
     fn has_waiting_work(&self) -> bool {
         self.local.has_work() || !self.woken.is_empty() || self.connections.has_local_replies()
     }
 
-    /// Sends the report of the drain once no connection is left.
+    /// Sends the report of the drain, once, when no connection is left or on its way.
     fn report_drained(&mut self) {
         if self.drained.is_some()
             && self.engine.is_idle()
@@ -200,7 +201,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
                 for socket in sockets {
                     if let Err(error) = self.engine.listen(socket) {
                         let shard = self.local.shard();
-                        tracing::error!(%error, shard, "listen failed, this shard accepts none");
+                        tracing::error!(%error, shard, "listen failed, this shard accepts no connections on this socket");
                     }
                 }
             }

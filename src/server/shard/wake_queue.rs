@@ -1,9 +1,9 @@
-//! Queue of woken connections, and how many of them get a turn at once.
+//! Queue of woken connections, and the number of them that are visited in one turn of the event loop.
 //!
-//! An event that wakes ten thousand connections must not block the shard. The connections therefore get their
-//! turns in slices, one slice in each turn of the shard. A request that arrives meanwhile waits for the end
-//! of the slice, so slices are short while requests arrive. While none do, long slices delay nothing: they
-//! save system calls, and clients are not put to sleep and woken again in between.
+//! An event that wakes ten thousand connections must not block the shard. The connections are therefore
+//! visited in slices, one slice in each turn of the event loop. A request that arrives meanwhile waits for
+//! the end of the slice, so slices are short while requests arrive. While none do, long slices delay nothing:
+//! they save system calls, and clients are not put to sleep and woken again in between.
 
 use std::{
     collections::VecDeque,
@@ -18,8 +18,8 @@ const MIN_SLICE: usize = 8;
 /// Maximum number of places in a slice.
 const MAX_SLICE: usize = 1024;
 
-/// Approximate time of one place in a slice: enough for a send. A connection with more to do takes several
-/// places.
+/// Approximate duration of one place in a slice: enough for a send. A connection with more to do takes
+/// several places.
 const SEND_TIME: Duration = Duration::from_micros(4);
 
 /// Places that a woken connection takes: it polls its streams, and its handler may run.
@@ -28,22 +28,23 @@ const WAKE_PLACES: usize = 4;
 /// Number of connections after which the clock is read to check whether the slice has used up its time.
 const CLOCK_INTERVAL: usize = 32;
 
-/// The time of a slice is at most the time since something was last delayed by one, divided by this.
+/// Divisor of the time since an arrival was last delayed by a slice. The quotient is the longest duration of
+/// a slice.
 const IDLE_DIVISOR: u32 = 1024;
 
 /// Connections that were woken, each once, in the order of their wake-ups.
 pub(super) struct WakeQueue {
     queue: VecDeque<ConnId>,
-    /// By slot: the connection that is in the queue.
+    /// Connection of each slot that is in the queue.
     queued: Vec<Option<Queued>>,
     /// Time of the last arrival that was delayed by a slice.
     last_delay: Instant,
     /// Time of an arrival in the last turn. It counts as delayed unless it turns out to be an event: an event
     /// is queued behind the slice anyway, whatever the length of the slice.
     pending_delay: Option<Instant>,
-    /// An event was put into outlets since then.
+    /// An event was put into outlets since that turn.
     had_event: bool,
-    /// This turn has a slice with connections in it.
+    /// The slice of this turn has connections in it.
     has_slice: bool,
     /// Number of arrivals up to the end of the last turn, and number of arrivals in that turn.
     arrivals: (u64, usize),
@@ -56,12 +57,12 @@ struct Queued {
     reason: Reason,
 }
 
-/// Reason for a connection's turn.
+/// Reason for which a connection is visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// An outlet of it holds an event.
+    /// An outlet of the connection holds an event.
     Outlet,
-    /// Its waker was woken. An outlet of it may hold an event too.
+    /// The connection's waker was woken. An outlet of it may hold an event too.
     Wake,
 }
 
@@ -69,7 +70,7 @@ pub(super) enum Reason {
 pub(super) struct Slice {
     /// Places that are left.
     left: usize,
-    /// Connections that have had their turn.
+    /// Number of connections removed from the queue for this slice.
     taken: usize,
     /// Time at which the slice ends.
     until: Instant,
@@ -92,7 +93,8 @@ impl WakeQueue {
         self.queue.is_empty()
     }
 
-    /// Adds a connection to the queue. If it is there already, the reasons are combined.
+    /// Adds a connection to the queue. If it is there already, it stays in its place, and `Wake` replaces
+    /// `Outlet` as the reason.
     pub(super) fn push(&mut self, id: ConnId, reason: Reason) {
         self.had_event |= reason == Reason::Outlet;
         let slot = id.slot as usize;
@@ -112,7 +114,7 @@ impl WakeQueue {
         }
     }
 
-    /// Starts this turn's slice: sets how many places and how much time woken connections get.
+    /// Starts this turn's slice: sets how many places it has, and when it ends at the latest.
     pub(super) fn slice(&mut self, now: Instant) -> Slice {
         if let Some(delay) = self.pending_delay.take().filter(|_| !self.had_event) {
             self.last_delay = delay;

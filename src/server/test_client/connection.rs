@@ -30,7 +30,7 @@ impl TestConnection {
         self.run();
     }
 
-    /// Stops reading after this number of bytes. `None` reads without limit, which is the default.
+    /// Stops reading after this many more bytes. `None` reads without limit, which is the default.
     #[track_caller]
     pub fn read_only(&mut self, bytes: Option<usize>) {
         self.pipe.borrow_mut().room = bytes;
@@ -94,8 +94,8 @@ impl Drop for TestConnection {
 /// The end of a [`TestConnection`], as the server made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestEnd {
-    /// In an orderly way: the client has received all that the server sent.
+    /// Orderly end: the client has received all that the server sent.
     Fin,
-    /// By a reset: a response in progress is incomplete.
+    /// Reset: a response in progress is incomplete.
     Reset,
 }

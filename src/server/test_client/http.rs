@@ -53,7 +53,8 @@ fn parse_head(input: &[u8], is_head: bool) -> Result<Option<(Head, usize)>, Stri
     Ok(Some((Head { response, framing: head.framing, keep_alive: head.keep_alive }, head.len)))
 }
 
-/// Takes the head of the final response. Skips interim responses. Returns `None` if the head is incomplete.
+/// Takes the head of the final response. Skips interim responses. Returns `None` if the head is incomplete,
+/// and panics if it is invalid or the connection has ended.
 #[track_caller]
 pub(super) fn take_head(pipe: &PeerPipe, is_head: bool) -> Option<Head> {
     loop {
@@ -84,7 +85,8 @@ pub(super) enum BodyPart {
     End,
 }
 
-/// Takes the next part of a response body. Returns `None` if it has not arrived yet.
+/// Takes the next part of a response body. Returns `None` if it has not arrived yet, and panics if the body
+/// is invalid or incomplete.
 ///
 /// Without a decoder the body ends with the connection.
 #[track_caller]

@@ -34,7 +34,7 @@ pub use stream::TestStream;
 /// Longest wait for a response, or for the next part of it.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Number of turns after which a shard without pending work at the current time must be idle.
+/// Maximum number of turns of the event loop until a shard has nothing left to do at the current time.
 const MAX_TURNS: usize = 100_000;
 
 /// A client for tests of handlers, middleware and routes. It needs no server.
@@ -72,7 +72,7 @@ struct Inner {
     connector: Connector,
     routes: Arc<RouteRegistry>,
     metrics: Arc<Metrics>,
-    /// An open connection that can serve another request.
+    /// Open connection that can serve another request, if there is one.
     idle: Option<PeerPipe>,
 }
 
@@ -190,7 +190,8 @@ impl TestClient {
         self.0.borrow().metrics.snapshot()
     }
 
-    /// Runs the shard until `find` returns a value.
+    /// Runs the shard until `find` returns a value. Panics after [`RESPONSE_TIMEOUT`]; `what` names the
+    /// value.
     #[track_caller]
     fn wait<T>(&self, what: &str, mut find: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + RESPONSE_TIMEOUT;
@@ -220,7 +221,7 @@ impl TestClient {
         }
     }
 
-    /// Runs one step of the shard, which waits at most this long for an event.
+    /// Runs one step of the shard, which waits at most this long for an event. Panics if the shard fails.
     #[track_caller]
     fn step(&self, max_wait: Duration) {
         let mut inner = self.0.borrow_mut();
@@ -229,7 +230,7 @@ impl TestClient {
         assert!(step.is_ok(), "the shard failed: {step:?}");
     }
 
-    /// Runs the shard until nothing is due at the current time.
+    /// Runs the shard until nothing is due at the current time. Panics after [`MAX_TURNS`] turns.
     #[track_caller]
     fn run_due(&self) {
         for _ in 0..MAX_TURNS {

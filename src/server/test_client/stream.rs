@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{net::memory::PeerPipe, proto::h1};
 
-/// A response whose head has arrived. Dropping it before the end of the body resets the connection.
+/// A response whose head has arrived. Dropping it resets the connection.
 pub struct TestStream {
     client: TestClient,
     head: Response<()>,
-    /// `None`: the body ends with the connection.
+    /// Decoder of the body; `None` if the body ends with the connection.
     decoder: Option<h1::Body>,
     keep_alive: bool,
-    /// `None` once the connection is released.
+    /// Connection of the response; `None` once it is released for another request.
     pipe: Option<PeerPipe>,
 }
 

@@ -1,4 +1,4 @@
-//! The permessage-deflate extension (RFC 7692): negotiation and codec; must not know frames or sessions.
+//! The permessage-deflate extension (RFC 7692): negotiation and codec. It must not know frames or sessions.
 //!
 //! ```text
 //!  Sec-WebSocket-Extensions ──► extensions ──► negotiate ──► Params ──► Inflater, Deflater
@@ -21,7 +21,8 @@ pub(super) const MIN_WINDOW_BITS: u8 = 9;
 /// Largest LZ77 window as a power of two: 32 KiB.
 pub(super) const MAX_WINDOW_BITS: u8 = 15;
 
-/// Lifetime of the compression context of one direction: whether a message may refer to earlier messages.
+/// Lifetime of the compression context of one direction. A message may refer to earlier messages of its
+/// context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Context {
     /// A new context for each message ("no context takeover"). The connections of a shard share its memory.

@@ -1,4 +1,4 @@
-//! Negotiation: it selects one of a client's offers (RFC 7692 §5, §7.1).
+//! Negotiation: selects one of a client's offers (RFC 7692 §5, §7.1).
 
 use std::fmt::Write;
 
@@ -47,8 +47,8 @@ struct OfferParams {
     server_fresh: bool,
     client_fresh: bool,
     server_window: Option<u8>,
-    /// Window of `client_max_window_bits`. The server may request a smaller one but never does, because
-    /// inflating costs the same with any window.
+    /// Window of `client_max_window_bits`: `None` without the parameter, `Some(None)` if it has no value. The
+    /// server may request a smaller window but never does, because inflating costs the same with any window.
     client_window: Option<Option<u8>>,
 }
 
