@@ -97,6 +97,7 @@ impl StoreError {
     }
 
     /// Adds the name of the place to the message.
+    #[cfg(feature = "durable")]
     pub(crate) fn at(self, name: &str) -> Self {
         match Arc::try_unwrap(self.0) {
             Ok(inner) => Self(Arc::new(Inner { message: format!("{name}: {}", inner.message), ..inner })),

@@ -21,7 +21,7 @@ pub(super) struct Streaming {
     body: Body,
     /// Bytes taken from the body and not sent yet.
     piece: Bytes,
-    /// What follows the piece, as far as it is known.
+    /// End of the body after the piece, as far as it is known.
     end: PieceEnd,
     /// Bytes of the body still to be taken, if its length is known.
     left: Option<u64>,
