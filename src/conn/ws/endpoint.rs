@@ -467,6 +467,7 @@ impl Endpoint {
     }
 
     fn close(&mut self, env: &Env, code: Code, reason: &str) {
+        self.take_from_outlet(env);
         // Fails if the socket is closing already.
         let _ = self.state.borrow_mut().close(code, reason);
         self.start_closing(env);
@@ -544,7 +545,8 @@ impl Endpoint {
         }
     }
 
-    /// Writes the message in the outlet, if there is one. Called before its source is polled.
+    /// Writes the message in the outlet, if there is one. Called before its source is polled, and before
+    /// the server sends Close.
     fn take_from_outlet(&mut self, env: &Env) {
         let state = &mut *self.state.borrow_mut();
         // A socket that is closing sends no further message.
