@@ -166,7 +166,7 @@ impl Connections {
         self.env.counters.activity.end();
     }
 
-    /// Returns `true` if TLS handshakes wait for a turn.
+    /// Returns `true` if TLS handshakes wait for a turn of the event loop that has time for them.
     pub(crate) fn has_waiting_handshakes(&self) -> bool {
         self.env.handshakes.has_waiting()
     }

@@ -310,7 +310,7 @@ impl SocketState {
         Ok(())
     }
 
-    /// Writes a message. Lends its memory to the outbox, or recycles it.
+    /// Writes a message, even if the outbound queue is full. Lends its memory to the outbox, or recycles it.
     fn write_owned(&mut self, message: Outgoing<'_>) -> Result<(), Closed> {
         if !self.write_header_if_lent(&message)? {
             self.write(&message)?;

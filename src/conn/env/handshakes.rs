@@ -80,8 +80,8 @@ impl Handshakes {
         !self.waiting.is_empty()
     }
 
-    /// Removes and returns the connection whose ClientHello waits longest; `None` if the time of this turn is
-    /// used up.
+    /// Removes and returns the connection whose ClientHello waits longest; `None` if none waits, or if the
+    /// time of this turn is used up.
     pub(in crate::conn) fn next(&mut self) -> Option<ConnId> {
         if self.spent < TURN_BUDGET { self.waiting.pop_front() } else { None }
     }

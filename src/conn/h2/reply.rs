@@ -109,8 +109,9 @@ impl H2 {
         self.keep(env, io, Stream::new(key, incoming, stage));
     }
 
-    /// Discards the rest of a request's body after its reply was written. If nothing is to be discarded, or
-    /// the connection is to end, the stream is reset with NO_ERROR (RFC 9113 §8.1).
+    /// Discards the rest of a request's body after its reply was written, unless the peer has ended it.
+    /// Without `incoming`, or if the connection is to end, resets the stream with NO_ERROR instead (RFC 9113
+    /// §8.1).
     pub(super) fn discard_rest(&mut self, env: &mut Env, io: &mut Io, key: Key, incoming: Option<Incoming>) {
         if !self.core.may_receive(key) {
             return;

@@ -301,7 +301,7 @@ impl ReplyTo {
     }
 
     /// Sends a reply if the shard's inbox has room. Otherwise the reply is lost, and the connection answers
-    /// when the deadline of the job passes.
+    /// when the deadline of the job passes, if it has one.
     fn send_now(&mut self, outcome: Outcome) {
         let message = self.message(outcome);
         if let Some(sender) = self.sender.take() {

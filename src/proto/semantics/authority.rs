@@ -70,7 +70,7 @@ fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Returns `true` for a port. Nothing is one too: `host:` is valid.
+/// Returns `true` for the digits of a port up to 65535. No digits are valid too, as in `host:`.
 fn is_port(digits: &[u8]) -> bool {
     if digits.len() > 5 {
         return false;

@@ -26,7 +26,7 @@ impl Registry {
         self.open.iter()
     }
 
-    /// Adds a topic.
+    /// Adds a topic to the open ones.
     pub(super) fn insert(&mut self, topic: &Arc<OpenTopic>) {
         self.open.insert(topic.name.clone(), topic.clone());
     }

@@ -39,7 +39,7 @@ impl Payload for EncodedEvent {
 }
 
 impl EncodedEvent {
-    /// Returns the event that an outlet of a topic's subscriber holds.
+    /// Returns the event that an outlet holds; `None` if it is not an event of a topic.
     pub(super) fn of(event: &OutletEvent) -> Option<&Self> {
         event.downcast_ref::<fanout::Event<Self>>().map(fanout::Event::payload)
     }

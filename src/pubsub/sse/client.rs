@@ -10,9 +10,9 @@ use crate::pubsub::{
 
 /// A handle to one client of an event stream.
 ///
-/// The stream ends when the handler returns, when [`close`](Self::close) is called, or when the client
-/// disconnects. It does not end when the last handle is dropped. Clones share one client. All methods may be
-/// called from any thread.
+/// The stream ends when the handler returns or panics, when [`close`](Self::close) is called, when the
+/// overflow policy or a subscribed topic ends it, or when the client disconnects. It does not end when the
+/// last handle is dropped. Clones share one client. All methods may be called from any thread.
 #[derive(Clone)]
 pub struct Client {
     queue: Arc<Queue>,

@@ -239,7 +239,8 @@ impl Queue {
 
 /// The connection's side.
 impl Queue {
-    /// Removes the next event. If there is none, registers `waker` to be woken by the next one.
+    /// Removes and returns the next event, or the end of an empty queue. If there is neither, registers
+    /// `waker` to be woken by the next of them.
     pub(super) fn pop(&self, waker: &Waker) -> QueueItem {
         let mut contents = self.lock();
         if let Some((event, weight)) = contents.events.pop_front() {

@@ -201,7 +201,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
                 for socket in sockets {
                     if let Err(error) = self.engine.listen(socket) {
                         let shard = self.local.shard();
-                        tracing::error!(%error, shard, "listen failed, no connections on this socket");
+                        tracing::error!(%error, shard, "listen failed, not accepting on this socket");
                     }
                 }
             }
