@@ -5,12 +5,12 @@
 #
 #   --quick              the most telling servers and scenarios, short passes: under 2 minutes after the build
 #   --peers NAMES        servers, separated by commas (all): windlass windlass-epoll hyper axum actix
-#                        fastwebsockets ntex may tonic nginx tokio-bare ring-bare
+#                        fastwebsockets ntex may tonic nginx nghttpd h2o tokio-bare ring-bare
 #   --scenarios NAMES    scenarios, separated by commas (all); scripts/bench/scenarios.sh and http2.sh
 #                        describe them: plain-64 pipelined-16 greedy-200 get-json get-json-1k post-4k
-#                        churn-close async-mix idle-1000 idle-10000 h2-m100 h2-m1 grpc-unary-tls
-#                        grpc-stream-tls sse-1000 sse-1000-fast sse-10000 ws-echo-256 ws-echo-64k
-#                        ws-hub-1000 ws-idle-10000
+#                        churn-close async-mix idle-1000 idle-10000 h2-m100 h2-m1 h2-post-1m h2-get-1m
+#                        grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000 sse-1000-h2
+#                        sse-1000-tls ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000
 #   --passes N           measured passes of each server in each scenario (5; quick: 2; with 10000 connections:
 #                        1)
 #   --seconds N          length of one pass (3; quick: 1)
@@ -19,7 +19,8 @@
 #   --no-build           uses the binaries from an earlier run
 #
 # Needs two cores, taskset (util-linux) and wrk (Debian package wrk). NGINX joins if /usr/sbin/nginx exists.
-# The scenarios h2-* and greedy-* need h2load and nghttp (nghttp2-client), grpc-* need openssl.
+# nghttpd (nghttp2-server) and h2o join in h2-* if they are installed. The scenarios h2-* and greedy-* need
+# h2load and nghttp (nghttp2-client), *-tls need openssl.
 #
 # Each server runs on one thread, pinned to its core. The passes of the servers are interleaved (A B C A B C
 # …), so that a change of the speed of the machine affects all of them. The table has the medians. CPU time is
@@ -69,7 +70,7 @@ check_machine() {
     need wrk wrk
     need taskset util-linux
     [[ ! " ${SCENARIOS[*]}" =~ \ (h2|greedy)- ]] || need h2load nghttp2-client
-    [[ " ${SCENARIOS[*]}" != *" grpc-"* ]] || need openssl openssl
+    [[ "${SCENARIOS[*]} " != *"-tls "* ]] || need openssl openssl
     need_two_cores
     # For NGINX, the idle connections and the client.
     ulimit -n "$(ulimit -Hn)"
@@ -150,7 +151,7 @@ run_all() {
     local scenario peer pass
     for scenario in "${SCENARIOS[@]}"; do
         say "$scenario"
-        [[ $scenario != grpc-* || -e $WORK/cert.pem ]] || make_pair
+        [[ $scenario != *-tls || -e $WORK/cert.pem ]] || make_pair
         start_peers "$scenario"
         for ((pass = 1; pass <= $(passes_of "$scenario"); pass++)); do
             for peer in "${running[@]}"; do measure "$scenario" "$peer" "$pass"; done

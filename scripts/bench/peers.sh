@@ -1,7 +1,8 @@
 # The servers that bench.sh compares. To add one: its name in PEERS, its role, its command, its version, what
 # it lacks.
 
-PEERS=(windlass windlass-epoll hyper axum actix fastwebsockets ntex may tonic nginx tokio-bare ring-bare)
+PEERS=(windlass windlass-epoll hyper axum actix fastwebsockets ntex may tonic nginx nghttpd h2o tokio-bare
+    ring-bare)
 QUICK_PEERS=(windlass windlass-epoll hyper tonic nginx ring-bare)
 
 # role_of PEER SCENARIO: prints the role of a server.
@@ -20,19 +21,29 @@ role_of() {
     esac
 }
 
-is_installed() { [[ $1 != nginx || -x /usr/sbin/nginx ]]; }
+is_installed() {
+    case $1 in
+        nginx) [[ -x /usr/sbin/nginx ]] ;;
+        nghttpd | h2o) command -v "$1" >/dev/null ;;
+    esac
+}
 
 # lacks PEER SCENARIO: succeeds if the server cannot run the scenario; the cell is left out.
 lacks() {
     case $1/$2 in
         nginx/post-4k | nginx/async-mix) return 0 ;; # NGINX itself has no echo and no route that waits
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
-        windlass*/grpc-* | windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
-        windlass*/sse-* | axum/sse-* | ring-bare/sse-*) return 1 ;;
+        windlass*/grpc-* | windlass*/h2-* | hyper/h2-* | tonic/grpc-*) return 1 ;;
+        nghttpd/h2-get-1m | h2o/h2-get-1m) return 1 ;;
+        */h2-post-1m | */h2-get-1m) return 0 ;;
+        axum/h2-* | nginx/h2-* | nghttpd/h2-* | h2o/h2-* | ring-bare/h2-*) return 1 ;;
+        windlass*/sse-* | axum/sse-*) return 1 ;;
+        ring-bare/sse-1000-*) [[ $2 != sse-1000-fast ]] && return 0 || return 1 ;;
+        ring-bare/sse-*) return 1 ;;
         windlass*/ws-* | axum/ws-* | actix/ws-* | fastwebsockets/ws-*) return 1 ;;
         ring-bare/ws-hub-* | ring-bare/ws-echo-256) return 1 ;;
         fastwebsockets/* | */ws-*) return 0 ;;
-        tonic/* | */h2-* | */grpc-* | */sse-*) return 0 ;;
+        tonic/* | nghttpd/* | h2o/* | */h2-* | */grpc-* | */sse-*) return 0 ;;
         *) return 1 ;;
     esac
 }
@@ -40,13 +51,18 @@ lacks() {
 # command_of PEER PORT SCENARIO: sets COMMAND to the command that serves the scenario on one thread.
 command_of() {
     local listen=127.0.0.1:$2 tls=()
-    [[ $3 != grpc-* ]] || tls=(--tls-cert "$WORK/cert.pem" --tls-key "$WORK/key.pem")
+    [[ $3 != *-tls ]] || tls=(--tls-cert "$WORK/cert.pem" --tls-key "$WORK/key.pem")
     case $1/$3 in
         windlass/grpc-*) grpc_command io_uring "$listen" "${tls[@]}" ;;
         windlass-epoll/grpc-*) grpc_command epoll "$listen" "${tls[@]}" ;;
-        windlass/*) windlass_command io_uring "$listen" "$3" ;;
-        windlass-epoll/*) windlass_command epoll "$listen" "$3" ;;
-        hyper/h2-* | axum/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
+        windlass/*) windlass_command io_uring "$listen" "$3" "${tls[@]}" ;;
+        windlass-epoll/*) windlass_command epoll "$listen" "$3" "${tls[@]}" ;;
+        hyper/h2-* | axum/h2-* | ring-bare/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
+        # The client publishes over HTTP/1.1.
+        axum/sse-1000-h2) COMMAND=("$BIN/peer-$1" --listen "$listen" --detect) ;;
+        axum/sse-1000-tls) COMMAND=("$BIN/peer-$1" --listen "$listen" "${tls[@]}") ;;
+        nghttpd/*) make_files && COMMAND=(nghttpd --no-tls -n1 -a 127.0.0.1 -d "$WORK/files" "$2") ;;
+        h2o/*) make_files && h2o_config "$2" && COMMAND=(h2o -c "$WORK/h2o.conf") ;;
         tonic/*) COMMAND=("$BIN/peer-tonic" --listen "$listen" "${tls[@]}") ;;
         nginx/*) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
         *) COMMAND=("$BIN/peer-$1" --listen "$listen") ;;
@@ -58,7 +74,8 @@ grpc_command() {
 }
 
 windlass_command() {
-    COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1)
+    COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" "${@:4}" --shards 1 --cores "$SERVER_CORE"
+        --workers 1)
     # A queue that stands is the purpose.
     [[ $3 != greedy-* ]] || COMMAND+=(--config tests/cli/shed_nothing.toml)
     # The same backlog per subscriber as in the axum peer.
@@ -68,6 +85,8 @@ windlass_command() {
 version_of() {
     case $1 in
         nginx) /usr/sbin/nginx -v 2>&1 | sed 's|.*/||' ;;
+        nghttpd) nghttpd --version | sed 's|.*/||' ;;
+        h2o) h2o --version | sed -n 's/^h2o version //p' ;;
         windlass | windlass-epoll) git describe --always --dirty 2>/dev/null || echo unknown ;;
         tokio-bare) locked tokio ;;
         ring-bare) echo "kernel $(uname -r)" ;;
@@ -79,6 +98,24 @@ version_of() {
 
 # Prints the version of a crate in Cargo.lock.
 locked() { grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | paste -sd/; }
+
+# Writes the files that nghttpd and h2o serve.
+make_files() {
+    mkdir -p "$WORK/files/demo"
+    printf %s 'Hello, World!' >"$WORK/files/demo/plaintext"
+    head -c 1048576 /dev/zero | tr '\0' . >"$WORK/files/demo/large"
+}
+
+# h2o_config PORT: writes the configuration of h2o.
+h2o_config() {
+    cat >"$WORK/h2o.conf" <<CONFIG
+listen: {host: 127.0.0.1, port: $1}
+num-threads: 1
+user: $(id -un)
+http2-idle-timeout: 300
+hosts: {default: {paths: {/: {file.dir: $WORK/files}}}}
+CONFIG
+}
 
 # nginx_config PORT SCENARIO: writes a configuration with master and worker in one process, which has all the
 # CPU time.

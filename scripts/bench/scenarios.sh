@@ -25,8 +25,9 @@
 #
 # In idle-1000 p50 and p99 are latency, not queueing: the server is not saturated.
 
-SCENARIOS=(plain-64 pipelined-16 greedy-200 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
-    h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000
+SCENARIOS=(plain-64 pipelined-16 greedy-200 get-json get-json-1k post-4k churn-close async-mix idle-1000
+    idle-10000 h2-m100 h2-m1 h2-post-1m h2-get-1m grpc-unary-tls grpc-stream-tls
+    sse-1000 sse-1000-fast sse-10000 sse-1000-h2 sse-1000-tls
     ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000)
 QUICK_SCENARIOS=(plain-64 pipelined-16 get-json-1k churn-close async-mix idle-10000)
 
@@ -39,7 +40,7 @@ run_scenario() {
     case $1 in
         plain-64) with_wrk "$2" /demo/plaintext ;;
         pipelined-16) with_load "$2" --pipeline 16 ;;
-        greedy-200) with_h2load "$2" --h1 -c200 -m20000 ;;
+        greedy-200) with_h2load "$2" /demo/plaintext ${#H2_BODY} --h1 -c200 -m20000 ;;
         get-json) with_wrk "$2" /demo/json ;;
         get-json-1k) with_wrk "$2" /demo/items ;;
         post-4k) with_load "$2" --path /demo/echo --body-bytes 4096 ;;
@@ -47,13 +48,17 @@ run_scenario() {
         async-mix) with_load "$2" "${ASYNC_MIX[@]}" --connections 256 --rate 40000 ;;
         idle-1000) with_load "$2" --connections 1000 --rate 5000 --pause 0.5 ;;
         idle-10000) with_load "$2" --idle 10000 --pause $((IDLE_SECONDS + 1)) ;;
-        h2-m100) with_h2load "$2" -m100 ;;
-        h2-m1) with_h2load "$2" -m1 ;;
+        h2-m100) with_h2load "$2" /demo/plaintext ${#H2_BODY} -c32 -m100 ;;
+        h2-m1) with_h2load "$2" /demo/plaintext ${#H2_BODY} -c32 -m1 ;;
+        h2-post-1m) with_upload "$2" ;;
+        h2-get-1m) with_h2load "$2" /demo/large 1048576 -c16 -m1 -w23 -W23 ;;
         grpc-unary-tls) with_grpc "$2" unary ;;
         grpc-stream-tls) with_grpc "$2" stream ;;
         sse-1000) with_load "$2" --sse 1000 --rate 100 --pause 0.5 ;;
         sse-1000-fast) with_load "$2" --sse 1000 --rate 1000 --pause 0.5 ;;
         sse-10000) with_load "$2" --sse 10000 --rate 10 --pause 0.5 ;;
+        sse-1000-h2) with_load "$2" --sse 1000 --streams 100 --rate 100 --pause 0.5 ;;
+        sse-1000-tls) with_load "$2" --sse 1000 --rate 100 --pause 0.5 --tls-ca "$WORK/cert.pem" ;;
         ws-echo-256) with_load "$2" "${WS_ECHO[@]}" --connections 128 ;;
         ws-echo-64k) with_load "$2" --path /demo/ws-echo --ws binary --body-bytes 65536 --connections 64 ;;
         ws-hub-1000) with_load "$2" --ws-topic 1000 --rate 100 --pause 0.5 ;;
@@ -68,6 +73,8 @@ run_scenario() {
 check_scenario() {
     case $1 in
         plain-64 | idle-*) with_load "$2" ;;
+        sse-1000-h2) with_load "$2" --sse 10 --streams 10 --rate 100 ;;
+        sse-1000-tls) with_load "$2" --sse 10 --rate 100 --tls-ca "$WORK/cert.pem" ;;
         sse-*) with_load "$2" --sse 10 --rate 100 ;;
         ws-hub-*) with_load "$2" --ws-topic 10 --rate 100 ;;
         ws-idle-*) with_load "$2" "${WS_ECHO[@]}" ;;

@@ -68,7 +68,7 @@ const CRATES: &[Rooms] = &[
     Rooms {
         folder: "benches/peers/src/bin/load/",
         except: "",
-        rows: &[&["options", "template"], &["connection", "setup"], &["fanout", "generator", "grpc"]],
+        rows: &[&["options", "template", "tls"], &["connection", "setup"], &["fanout", "generator", "grpc"]],
     },
 ];
 

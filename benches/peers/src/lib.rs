@@ -10,6 +10,8 @@
 //! | `GET /demo/items` | a catalogue page of about 1 KiB of JSON, serialised in the same way |
 //! | `GET /demo/work?ms=N` | `worked` after an asynchronous sleep of N ms, at most 60000 |
 //! | `POST /demo/echo` | the request body |
+//! | `GET /demo/large` | 1 MiB of text (hyper only) |
+//! | `POST /demo/upload` | the length of the request body, which is read as it arrives (hyper only) |
 //! | `GET /demo/ws-echo` | a WebSocket that echoes every message |
 //! | `POST /topics/bench` | publishes the request body |
 //! | `GET /topics/bench` | subscribes by a WebSocket or by server-sent events |
@@ -23,6 +25,6 @@ pub mod bare;
 #[cfg(feature = "grpc")]
 pub mod echo;
 pub mod items;
-#[cfg(feature = "grpc")]
+#[cfg(feature = "tls")]
 pub mod tls;
 pub mod workload;

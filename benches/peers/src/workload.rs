@@ -10,6 +10,9 @@ pub const HELLO: &str = "Hello, World!";
 /// Body of `/demo/work`. It differs from [`HELLO`] so that a reordered response is detected.
 pub const WORKED: &str = "worked\n";
 
+/// Body of `/demo/large`.
+pub static LARGE: [u8; 1 << 20] = [b'.'; 1 << 20];
+
 /// Content type of `/demo/plaintext` and `/demo/work`.
 pub const TEXT: &str = "text/plain";
 

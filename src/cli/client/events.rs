@@ -1,4 +1,4 @@
-//! Parser of event streams (WHATWG HTML §9.2.6) in chunked bodies of HTTP/1.1.
+//! Parser of event streams (WHATWG HTML §9.2.6) in chunked bodies of HTTP/1.1, and in data of HTTP/2.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -49,14 +49,31 @@ impl EventReader {
     ///
     /// The bytes are not chunks, the body ends with them, or the event is too long.
     pub fn push(&mut self, input: &[u8]) -> Result<(), Fault> {
+        self.forget_returned()?;
+        if response::decode_chunks(&mut self.chunks, input, &mut self.body)? {
+            return Err(Fault::new(Kind::Closed, "server ended the event stream"));
+        }
+        Ok(())
+    }
+
+    /// Adds received bytes of a body without chunks.
+    ///
+    /// # Errors
+    ///
+    /// The event is too long.
+    pub fn push_data(&mut self, data: &[u8]) -> Result<(), Fault> {
+        self.forget_returned()?;
+        self.body.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Removes the events that were returned.
+    fn forget_returned(&mut self) -> Result<(), Fault> {
         self.body.drain(..self.start);
         self.line -= self.start;
         self.start = 0;
         if self.body.len() > MAX_EVENT_BYTES {
             return Err(Fault::new(Kind::Malformed, "event exceeds 1 MiB"));
-        }
-        if response::decode_chunks(&mut self.chunks, input, &mut self.body)? {
-            return Err(Fault::new(Kind::Closed, "server ended the event stream"));
         }
         Ok(())
     }

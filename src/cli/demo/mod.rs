@@ -8,6 +8,7 @@ mod items;
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -33,6 +34,9 @@ const CHAT_HASHES: Hashes = Hashes {
     style: "rsOkpWMW8R/1DIoTwQB/JGmqfNnRVYM257qLyBXf5IA=",
 };
 
+/// Body of `/demo/large`: 1 MiB.
+static LARGE: [u8; 1 << 20] = [b'.'; 1 << 20];
+
 /// Adds the demo routes and the page that links them.
 pub(super) fn add(router: Router, blocking: bool) -> Router {
     let page = html::page(include_str!("demo.html"), &DEMO_HASHES);
@@ -48,11 +52,13 @@ pub(super) fn add_chat(router: Router, hub: &windlass::hub::Hub) -> Router {
 
 fn routes(demo: Group, blocking: bool) -> Group {
     let plaintext = Response::typed(HeaderValue::from_static("text/plain"), "Hello, World!");
+    let large = Response::typed(HeaderValue::from_static("text/plain"), Bytes::from_static(&LARGE));
     #[cfg(feature = "ws")]
     let demo =
         demo.route(websocket_with("/ws-echo", Settings::new().compression(Deflate::default()), ws_echo));
     let demo = demo
         .route(static_route("/plaintext", plaintext))
+        .route(static_route("/large", large))
         .route(static_route("/sse", html::page(include_str!("sse.html"), &SSE_HASHES)))
         .route(get("/json", |_: Request| Json(Greeting { message: "Hello, World!" })))
         .route(get("/items", |_: Request| Json(&items::PAGE)))

@@ -20,9 +20,8 @@ enum Sink {
     Collect {
         bytes: Vec<u8>,
         limit: usize,
-        /// Expected length in bytes; 0 if it is unknown. The buffer never becomes more than twice as large as
-        /// what has arrived.
-        declared: usize,
+        /// Expected length or else the limit, bytes. The buffer is not made larger than that.
+        most: usize,
     },
     /// A handler that reads the body as it arrives.
     Stream(BodySender),
@@ -59,9 +58,10 @@ pub(super) enum Ended {
 }
 
 impl Incoming {
-    /// Collects up to `limit` bytes, of which `declared` are expected; 0 if that is unknown.
-    pub(super) fn collect(declared: usize, limit: usize, now: Instant) -> Self {
-        Self::new(Sink::Collect { bytes: Vec::new(), limit, declared: declared.min(limit) }, now)
+    /// Collects up to `limit` bytes, of which `declared` are expected.
+    pub(super) fn collect(declared: Option<u64>, limit: usize, now: Instant) -> Self {
+        let most = declared.map_or(limit, |declared| limit.min(declared as usize));
+        Self::new(Sink::Collect { bytes: Vec::new(), limit, most }, now)
     }
 
     /// Passes the body to a handler as it arrives.
@@ -88,10 +88,10 @@ impl Incoming {
         self.rate.received(data.len(), now);
         self.held += data.len();
         let fits = match &mut self.sink {
-            Sink::Collect { bytes, limit, declared } => {
+            Sink::Collect { bytes, limit, most } => {
                 let fits = data.len() <= *limit - bytes.len();
                 if fits {
-                    make_room(bytes, data.len(), *declared);
+                    make_room(bytes, data.len(), *most);
                     bytes.extend_from_slice(data);
                 }
                 fits
@@ -178,13 +178,15 @@ impl Incoming {
     }
 }
 
-/// Makes room for `more` bytes. A peer that declares much and sends little makes the buffer at most twice as
-/// large as what it sent.
-fn make_room(bytes: &mut Vec<u8>, more: usize, declared: usize) {
+/// Makes room for more bytes. The buffer grows with what arrives, not with what the peer declares.
+fn make_room(bytes: &mut Vec<u8>, more: usize, most: usize) {
+    /// Buffers below this size grow by pages, larger ones double.
+    const SMALL_BYTES: usize = 64 * 1024;
+    const PAGE_BYTES: usize = 4096;
     let needed = bytes.len() + more;
     if needed > bytes.capacity() {
-        let size = if declared >= needed { declared.min(needed * 2) } else { needed };
-        bytes.reserve_exact(size - bytes.len());
+        let roomy = if needed < SMALL_BYTES { needed.next_multiple_of(PAGE_BYTES) } else { needed * 2 };
+        bytes.reserve_exact(roomy.min(most.max(needed)) - bytes.len());
     }
 }
 
@@ -195,13 +197,14 @@ mod tests {
     #[test]
     fn a_buffer_grows_with_what_arrives_and_not_with_what_is_declared() {
         let now = Instant::now();
-        let mut incoming = Incoming::collect(1 << 20, 1 << 20, now);
+        let mut incoming = Incoming::collect(Some(1 << 20), 1 << 20, now);
         let mut received = 0;
         for piece in [&[0; 10][..], &[0; 5000], &[0; 5000], &[0; 100_000]] {
             assert!(matches!(incoming.received(piece, now), Received::More));
             received += piece.len();
             let Sink::Collect { bytes, .. } = &incoming.sink else { panic!("a body that is collected") };
-            assert!(bytes.len() == received && bytes.capacity() <= 2 * received, "{}", bytes.capacity());
+            assert_eq!(bytes.len(), received);
+            assert!(bytes.capacity() <= 2 * received + 4096, "{}", bytes.capacity());
         }
     }
 }

@@ -296,7 +296,6 @@ impl H2 {
         }
         match limit {
             Some(limit) => {
-                let declared = declared.map_or(0, |declared| declared as usize);
                 let incoming = Incoming::collect(declared, limit, env.now);
                 let stage = Stage::Collecting(exchange, Box::new(request));
                 self.keep(env, io, Stream::new(key, Some(incoming), stage));

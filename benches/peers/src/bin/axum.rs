@@ -1,4 +1,4 @@
-//! axum 0.8 on a current-thread tokio runtime. Serves HTTP/1.1, or HTTP/2 with `--h2`.
+//! axum 0.8 on a current-thread tokio runtime. Serves HTTP/1.1, HTTP/2 with `--h2`, or both with `--detect`.
 //!
 //! With hyper-util's `http2` feature, which tonic enables in this build, `axum::serve` checks every
 //! connection for the HTTP/2 preface. The check costs the HTTP/1.1 rows 3 %. So hyper-util serves the
@@ -7,6 +7,7 @@
 use std::{
     io,
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -33,16 +34,22 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use serde::Serialize;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::broadcast,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::{
     Stream, StreamExt,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
 };
-use windlass_peers::{items, workload};
+use windlass_peers::{items, tls, workload};
 
 /// Serves the workload with axum.
 #[derive(Debug, Parser)]
@@ -53,6 +60,15 @@ struct Options {
     /// Expect HTTP/2 from the first byte (RFC 9113 §3.3)
     #[arg(long)]
     h2: bool,
+    /// Detect the protocol of each connection
+    #[arg(long, conflicts_with = "h2")]
+    detect: bool,
+    /// Certificate chain (PEM) for TLS
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key (PEM) for TLS
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 /// Topic of the fan-out scenarios.
@@ -81,16 +97,44 @@ async fn main() -> io::Result<()> {
         .with_state(Topic { sender: broadcast::Sender::new(workload::MAX_BACKLOG), last: Arc::default() });
     let options = Options::parse();
     let builder = auto::Builder::new(TokioExecutor::new());
-    let builder = if options.h2 { builder.http2_only() } else { builder.http1_only() };
+    let builder = match (options.detect, options.h2) {
+        (true, _) => builder,
+        (false, true) => builder.http2_only(),
+        (false, false) => builder.http1_only(),
+    };
+    let tls = options.tls_cert.as_deref().zip(options.tls_key.as_deref());
+    let tls = tls.map(|(chain, key)| acceptor(chain, key)).transpose()?;
     let listener = TcpListener::bind(options.listen).await?;
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(serve(builder.clone(), stream, router.clone()));
+        let _ = stream.set_nodelay(true);
+        let (builder, router) = (builder.clone(), router.clone());
+        match tls.clone() {
+            None => tokio::spawn(serve(builder, stream, router)),
+            Some(tls) => tokio::spawn(async move {
+                if let Ok(stream) = tls.accept(stream).await {
+                    serve(builder, stream, router).await;
+                }
+            }),
+        };
     }
 }
 
-async fn serve(builder: auto::Builder<TokioExecutor>, stream: TcpStream, router: Router) {
-    let _ = stream.set_nodelay(true);
+fn acceptor(chain: &Path, key: &Path) -> io::Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(chain).map_err(io::Error::other)?;
+    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(io::Error::other)?;
+    let builder = ServerConfig::builder_with_provider(tls::provider());
+    let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
+    let config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(io::Error::other)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    builder: auto::Builder<TokioExecutor>,
+    stream: S,
+    router: Router,
+) {
     let _ =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router)).await;
 }

@@ -61,6 +61,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         }
         (&Method::GET, "/demo/json") => reply(workload::JSON, workload::message_bytes().into()),
         (&Method::GET, "/demo/items") => reply(workload::JSON, items::bytes().into()),
+        (&Method::GET, "/demo/large") => reply(workload::TEXT, Bytes::from_static(&workload::LARGE)),
+        (&Method::POST, "/demo/upload") => upload(request).await,
         (&Method::GET, "/demo/work") => work(&request).await,
         (&Method::POST, "/demo/echo") => echo(request).await,
         _ => status(StatusCode::NOT_FOUND),
@@ -82,6 +84,14 @@ async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
         response.headers_mut().insert(CONTENT_TYPE, value);
     }
     response
+}
+
+async fn upload(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (mut body, mut bytes) = (request.into_body(), 0);
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+    }
+    reply(workload::JSON, format!(r#"{{"bytes":{bytes}}}"#).into())
 }
 
 fn reply(content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {

@@ -11,7 +11,8 @@
 //!
 //! - `--grpc` calls the service of [`windlass_peers::echo`] over HTTP/2, see [`grpc`].
 //! - `--ws` sends messages that a WebSocket must echo. A request is a message.
-//! - `--sse` and `--ws-topic` subscribe to a topic and publish to it, see [`fanout`].
+//! - `--sse` and `--ws-topic` subscribe to a topic and publish to it, see [`fanout`]. `--streams` puts
+//!   several subscriptions on one HTTP/2 connection.
 //!
 //! Prints one `key=value` per line. Exit status: 0, 1 after an error or without a request, 2 if the load
 //! cannot start.
@@ -24,6 +25,8 @@ mod grpc;
 mod options;
 mod setup;
 mod template;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{io, num::NonZeroU64, process::ExitCode};
 
@@ -54,7 +57,14 @@ fn run(options: &Options) -> io::Result<Report> {
         return grpc::run(options, method);
     }
     if let Some(subscribers) = options.sse {
-        return fanout::run(options, Transport::EventStream, subscribers);
+        let transport = match options.streams {
+            Some(streams) if !subscribers.is_multiple_of(streams) => {
+                return Err(io::Error::other("--sse must be a multiple of --streams"));
+            }
+            Some(streams) => Transport::Multiplexed { streams: streams as usize },
+            None => Transport::EventStream,
+        };
+        return fanout::run(options, transport, subscribers);
     }
     if let Some(subscribers) = options.ws_topic {
         return fanout::run(options, Transport::WebSocket, subscribers);

@@ -1,6 +1,6 @@
 //! The command line.
 
-#[cfg(feature = "grpc")]
+#[cfg(feature = "tls")]
 use std::path::PathBuf;
 use std::{net::SocketAddr, time::Duration};
 
@@ -89,12 +89,16 @@ pub(crate) struct Options {
     /// Subscriptions to the topic `bench`; --rate events of 256 bytes per second are published to it, and
     /// each subscriber must receive each event once and in order. A request is a delivery; its latency starts
     /// at publishing
-    #[arg(long, group = "fanout", value_name = "SUBSCRIBERS", requires = "rate")]
+    #[arg(long, groups = ["fanout", "encrypted"], value_name = "SUBSCRIBERS", requires = "rate")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     #[arg(conflicts_with_all = ["connections", "pipeline", "path", "mix", "body_bytes", "churn", "idle"])]
     pub(crate) sse: Option<u32>,
+    /// Subscriptions on each connection of --sse, over HTTP/2 without TLS (prior knowledge)
+    #[arg(long, requires = "sse", conflicts_with = "stalled", value_name = "SUBSCRIPTIONS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) streams: Option<u32>,
     /// Like --sse, with WebSockets: an event is a text message
-    #[arg(long, group = "fanout", value_name = "SUBSCRIBERS", requires = "rate")]
+    #[arg(long, groups = ["fanout", "encrypted"], value_name = "SUBSCRIBERS", requires = "rate")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     #[arg(conflicts_with_all = ["connections", "pipeline", "path", "mix", "body_bytes", "churn", "idle"])]
     pub(crate) ws_topic: Option<u32>,
@@ -104,12 +108,12 @@ pub(crate) struct Options {
     pub(crate) stalled: usize,
     /// Call `bench.Echo` over HTTP/2, with `--pipeline` calls in flight on each connection
     #[cfg(feature = "grpc")]
-    #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate"])]
-    #[arg(conflicts_with_all = ["ramp", "churn", "idle", "pause", "fanout"])]
+    #[arg(long, group = "encrypted", value_name = "METHOD", conflicts_with = "fanout")]
+    #[arg(conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause"])]
     pub(crate) grpc: Option<Method>,
     /// Use TLS and trust this certificate (PEM); the server's certificate must name `localhost`
-    #[cfg(feature = "grpc")]
-    #[arg(long, value_name = "FILE", requires = "grpc")]
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", requires = "encrypted", conflicts_with_all = ["streams", "stalled"])]
     pub(crate) tls_ca: Option<PathBuf>,
 }
 

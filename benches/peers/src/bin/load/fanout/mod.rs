@@ -7,15 +7,16 @@
 //!
 //! It must not know the other modes.
 
+mod link;
+mod multiplexed;
 mod publisher;
-mod receive;
 mod stalled;
 mod subscriber;
 mod transport;
 
 use std::{
     io,
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
@@ -33,6 +34,7 @@ use windlass_cli::client::{
 };
 
 use crate::{options::Options, refused, setup};
+use link::Connector;
 use publisher::Publisher;
 use subscriber::Subscriber;
 pub(crate) use transport::Transport;
@@ -49,14 +51,14 @@ const TICK: Duration = Duration::from_millis(50);
 /// Subscribes, publishes for `--duration`, then waits until every subscriber has received every event.
 pub(crate) fn run(options: &Options, transport: Transport, subscribers: u32) -> io::Result<Report> {
     let stalled = stalled::subscribe(options, transport)?;
-    let mut load = FanOut::new(options, transport, subscribers as usize)?;
+    let mut load = FanOut::new(options, transport, subscribers as usize / transport.subscriptions())?;
     load.wait_for_subscriptions()?;
-    setup::pause(options, load.subscribers.len())?;
+    setup::pause(options, subscribers as usize)?;
     let start = Instant::now();
     load.publish_until(start, start + options.duration)?;
     load.drain()?;
     stalled::check(&stalled, &mut load.totals);
-    let counts = load.subscribers.iter().map(Subscriber::received);
+    let counts = load.subscribers.iter().flat_map(Subscriber::received);
     let per_connection = counts.clone().min().zip(counts.max());
     Ok(Report { elapsed: start.elapsed(), totals: load.totals, per_connection })
 }
@@ -72,20 +74,21 @@ struct FanOut<'a> {
 }
 
 impl<'a> FanOut<'a> {
-    fn new(options: &'a Options, transport: Transport, subscribers: usize) -> io::Result<Self> {
+    fn new(options: &'a Options, transport: Transport, connections: usize) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let register = |stream: &TcpStream, index: usize| {
             epoll::add(&epoll, stream, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)
         };
+        let connector = Connector::new(options)?;
         let open = |index: usize| {
-            let (stream, host) = connect(options, index)?;
-            register(&stream, index)?;
-            Subscriber::new(stream, transport, host)
+            let (link, host) = connector.open(index)?;
+            register(link.stream(), index)?;
+            Subscriber::new(link, transport, host)
         };
-        let subscribers = (0..subscribers).map(open).collect::<io::Result<Vec<_>>>()?;
-        let (stream, host) = connect(options, 0)?;
-        register(&stream, subscribers.len())?;
-        let publisher = Publisher::new(stream, host);
+        let subscribers = (0..connections).map(open).collect::<io::Result<Vec<_>>>()?;
+        let (link, host) = connector.open(0)?;
+        register(link.stream(), subscribers.len())?;
+        let publisher = Publisher::new(link, host);
         let (totals, epoch) = (Totals::default(), Instant::now());
         Ok(Self { options, epoll, subscribers, publisher, totals, epoch })
     }
@@ -93,7 +96,7 @@ impl<'a> FanOut<'a> {
     /// Waits until the server has answered every subscription.
     fn wait_for_subscriptions(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + self.options.timeout;
-        while !self.subscribers.iter().all(Subscriber::has_head) {
+        while !self.subscribers.iter().all(Subscriber::is_answered) {
             self.poll(deadline)?;
             if Instant::now() > deadline || self.totals.errors() > 0 {
                 return Err(refused(Fault::new(Kind::Timeout, "subscriptions were not answered in time")));
@@ -133,8 +136,7 @@ impl<'a> FanOut<'a> {
     /// Returns the number of outstanding deliveries and publish responses.
     fn outstanding(&self) -> u64 {
         let published = self.publisher.published();
-        let deliveries =
-            self.subscribers.iter().map(|subscriber| published.saturating_sub(subscriber.next_expected()));
+        let deliveries = self.subscribers.iter().map(|subscriber| subscriber.outstanding(published));
         deliveries.sum::<u64>() + self.publisher.unanswered()
     }
 
@@ -163,12 +165,4 @@ impl<'a> FanOut<'a> {
         }
         Ok(())
     }
-}
-
-fn connect(options: &Options, index: usize) -> io::Result<(TcpStream, SocketAddr)> {
-    let target = options.target_of(index);
-    let stream = TcpStream::connect_timeout(&target, options.timeout)?;
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(options.timeout))?;
-    Ok((stream, target))
 }

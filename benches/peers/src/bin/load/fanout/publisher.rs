@@ -2,8 +2,8 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, Write},
-    net::{SocketAddr, TcpStream},
+    io,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -13,11 +13,11 @@ use windlass_cli::client::{
     totals::Totals,
 };
 
-use super::{EVENT_BYTES, PATH, receive::receive};
+use super::{EVENT_BYTES, PATH, link::Link};
 
 /// Publishes events without waiting for the responses.
 pub(crate) struct Publisher {
-    stream: TcpStream,
+    link: Link,
     head: Vec<u8>,
     out: Vec<u8>,
     input: Vec<u8>,
@@ -27,13 +27,13 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(stream: TcpStream, host: SocketAddr) -> Self {
+    pub(crate) fn new(link: Link, host: SocketAddr) -> Self {
         let head = format!(
             "POST {PATH} HTTP/1.1\r\nhost: {host}\r\ncontent-type: text/plain\r\n\
              content-length: {EVENT_BYTES}\r\n\r\n"
         );
         let (out, input, unanswered) = (Vec::new(), Vec::new(), VecDeque::new());
-        Self { stream, head: head.into(), out, input, published: 0, unanswered }
+        Self { link, head: head.into(), out, input, published: 0, unanswered }
     }
 
     /// Sends the next event, which carries the time `sent`.
@@ -43,12 +43,12 @@ impl Publisher {
         self.out.extend_from_slice(&payload::event(self.published, sent, EVENT_BYTES));
         self.published += 1;
         self.unanswered.push_back(Instant::now());
-        self.stream.write_all(&self.out)
+        self.link.write_all(&self.out)
     }
 
     /// Checks the responses and records their latency.
     pub(crate) fn read(&mut self, totals: &mut Totals) -> Result<(), Fault> {
-        receive(&self.stream, &mut self.input)?;
+        self.link.receive(&mut self.input)?;
         let now = Instant::now();
         while let Some(response) = response::parse(&self.input)? {
             if !(200..300).contains(&response.status) {

@@ -1,8 +1,8 @@
-//! One subscription: receives chunks or frames and checks the events.
+//! Subscriptions on one connection: receives chunks, frames or messages, and checks the events.
 
 use std::{
     borrow::Cow,
-    io::{self, Write},
+    io,
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
@@ -15,89 +15,133 @@ use windlass_cli::client::{
     totals::Totals,
 };
 
-use super::{EVENT_BYTES, Transport, receive::receive};
+use super::{EVENT_BYTES, Transport, link::Link, multiplexed};
 
 /// Maximum size of buffered input, and so of a message.
 const MAX_INPUT_BYTES: usize = 64 * 1024;
 
-/// Subscription and its position in the event sequence.
+/// A connection with one subscription, or with several over HTTP/2.
 pub(crate) struct Subscriber {
-    stream: TcpStream,
+    link: Link,
     transport: Transport,
-    has_head: bool,
+    /// Number of subscriptions that were answered.
+    answered: usize,
     input: Vec<u8>,
+    subscriptions: Vec<Subscription>,
+}
+
+/// Subscription and its position in the event sequence.
+struct Subscription {
     events: EventReader,
     checks: Checks,
 }
 
 impl Subscriber {
-    /// Sends the request that subscribes.
-    pub(crate) fn new(mut stream: TcpStream, transport: Transport, host: SocketAddr) -> io::Result<Self> {
-        stream.write_all(&transport.request(host))?;
-        let checks = Checks { follower: Follower::new(EVENT_BYTES), received: 0 };
-        let (input, events) = (Vec::new(), EventReader::default());
-        Ok(Self { stream, transport, has_head: false, input, events, checks })
+    /// Sends the requests that subscribe.
+    pub(crate) fn new(mut link: Link, transport: Transport, host: SocketAddr) -> io::Result<Self> {
+        link.write_all(&transport.request(host))?;
+        let subscriptions = (0..transport.subscriptions()).map(|_| Subscription::new()).collect();
+        Ok(Self { link, transport, answered: 0, input: Vec::new(), subscriptions })
     }
 
     /// Reads the available bytes and checks every complete event.
     pub(crate) fn read(&mut self, epoch: Instant, totals: &mut Totals) -> Result<(), Fault> {
-        receive(&self.stream, &mut self.input)?;
+        self.link.receive(&mut self.input)?;
         let now = Instant::now().saturating_duration_since(epoch);
-        if !self.has_head {
+        if let Transport::Multiplexed { .. } = self.transport {
+            return self.check_frames(now, totals);
+        }
+        if !self.is_answered() {
             let Some(used) = self.transport.parse_head(&self.input)? else { return Ok(()) };
-            self.has_head = true;
+            self.answered = 1;
             totals.subscribers += 1;
             self.input.drain(..used);
         }
         match self.transport {
-            Transport::EventStream => self.check_events(now, totals),
             Transport::WebSocket => self.check_messages(now, totals),
+            Transport::EventStream | Transport::Multiplexed { .. } => {
+                self.subscriptions[0].events.push(&self.input)?;
+                self.input.clear();
+                self.subscriptions[0].check_events(now, totals)
+            }
         }
     }
 
-    fn check_events(&mut self, now: Duration, totals: &mut Totals) -> Result<(), Fault> {
-        self.events.push(&self.input)?;
-        self.input.clear();
-        while let Some(event) = self.events.next_event() {
-            // Other servers choose ids as they like. The numbers in the data show the order.
-            self.checks.check(&Event { id: b"", ..event }, now, totals)?;
+    fn check_frames(&mut self, now: Duration, totals: &mut Totals) -> Result<(), Fault> {
+        let (mut at, mut replies) = (0, Vec::new());
+        while let Some((used, received)) = multiplexed::parse(&self.input[at..], &mut replies)? {
+            at += used;
+            match received {
+                multiplexed::Received::Head => {
+                    self.answered += 1;
+                    totals.subscribers += 1;
+                }
+                multiplexed::Received::Data(index, data) => {
+                    let unknown = || Fault::new(Kind::Unsolicited, "data on a stream without a request");
+                    let subscription = self.subscriptions.get_mut(index).ok_or_else(unknown)?;
+                    subscription.events.push_data(data)?;
+                    subscription.check_events(now, totals)?;
+                }
+                multiplexed::Received::Other => {}
+            }
         }
-        Ok(())
+        self.input.drain(..at);
+        self.answer(&replies)
     }
 
     fn check_messages(&mut self, now: Duration, totals: &mut Totals) -> Result<(), Fault> {
         let (mut at, mut pongs) = (0, Vec::new());
         while let Some(message) = frames::parse(&self.input[at..], &mut pongs)? {
             let event = Event { data: Cow::Borrowed(data_of(&message.payload)), ..Event::default() };
-            self.checks.check(&event, now, totals)?;
+            self.subscriptions[0].checks.check(&event, now, totals)?;
             at += message.used;
         }
         self.input.drain(..at);
         if self.input.len() > MAX_INPUT_BYTES {
             return Err(Fault::new(Kind::Malformed, "message exceeds 64 KiB"));
         }
+        self.answer(&pongs)
+    }
+
+    fn answer(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let write_fault = |error| Fault::new(Kind::Io, format_args!("write failed: {error}"));
-        self.stream.write_all(&pongs).map_err(write_fault)
+        self.link.write_all(bytes).map_err(write_fault)
     }
 
     /// Returns the socket.
     pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.link.stream()
     }
 
-    /// Returns `true` if the subscription has been answered.
-    pub(crate) fn has_head(&self) -> bool {
-        self.has_head
+    /// Returns `true` if all subscriptions have been answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered == self.subscriptions.len()
     }
 
-    /// Returns the number of the next expected event.
-    pub(crate) fn next_expected(&self) -> u64 {
-        self.checks.follower.next_number()
+    /// Returns how many of `published` events have not been received, of all subscriptions.
+    pub(crate) fn outstanding(&self, published: u64) -> u64 {
+        let next = self.subscriptions.iter().map(|subscription| subscription.checks.follower.next_number());
+        next.map(|next| published.saturating_sub(next)).sum()
     }
 
-    /// Returns the number of received events.
-    pub(crate) fn received(&self) -> u64 {
-        self.checks.received
+    /// Returns the number of received events of each subscription.
+    pub(crate) fn received(&self) -> impl Iterator<Item = u64> + Clone {
+        self.subscriptions.iter().map(|subscription| subscription.checks.received)
+    }
+}
+
+impl Subscription {
+    fn new() -> Self {
+        let checks = Checks { follower: Follower::new(EVENT_BYTES), received: 0 };
+        Self { events: EventReader::default(), checks }
+    }
+
+    fn check_events(&mut self, now: Duration, totals: &mut Totals) -> Result<(), Fault> {
+        while let Some(event) = self.events.next_event() {
+            // Other servers choose ids as they like. The numbers in the data show the order.
+            self.checks.check(&Event { id: b"", ..event }, now, totals)?;
+        }
+        Ok(())
     }
 }
 

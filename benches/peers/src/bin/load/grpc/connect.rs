@@ -1,11 +1,7 @@
 //! Opens the connections: TCP, TLS if a trusted certificate is given, and HTTP/2.
 
-use std::{future::Future, io, path::Path, sync::Arc};
+use std::{future::Future, io};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -13,9 +9,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 use windlass_cli::client::http2::{self, Sender};
-use windlass_peers::tls;
 
-use crate::options::Options;
+use crate::{options::Options, tls};
 
 /// Connects to a server, over TLS if a trusted certificate is given.
 pub(crate) struct Connector {
@@ -24,9 +19,8 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) fn new(options: &Options) -> io::Result<Self> {
-        let tls =
-            options.tls_ca.as_deref().map(|path| client_config(path).map(TlsConnector::from)).transpose()?;
-        Ok(Self { tls })
+        let config = options.tls_ca.as_deref().map(|path| tls::client_config(path, b"h2")).transpose()?;
+        Ok(Self { tls: config.map(TlsConnector::from) })
     }
 
     /// Returns the scheme of the request URIs.
@@ -41,10 +35,8 @@ impl Connector {
             stream.set_nodelay(true)?;
             match &self.tls {
                 None => start_http2(stream).await,
-                Some(tls) => {
-                    let stream = tls
-                        .connect(ServerName::try_from("localhost").map_err(io::Error::other)?, stream)
-                        .await?;
+                Some(connector) => {
+                    let stream = connector.connect(tls::server_name()?, stream).await?;
                     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
                         return Err(io::Error::other("server did not select h2 by ALPN"));
                     }
@@ -64,17 +56,4 @@ async fn start_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) -> 
     let (sender, drive) = http2::start(stream).await.map_err(io::Error::other)?;
     spawn_local(drive);
     Ok(sender)
-}
-
-fn client_config(ca: &Path) -> io::Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    let read_error = |error| io::Error::other(format!("{}: {error}", ca.display()));
-    for certificate in CertificateDer::pem_file_iter(ca).map_err(read_error)? {
-        roots.add(certificate.map_err(read_error)?).map_err(io::Error::other)?;
-    }
-    let builder = ClientConfig::builder_with_provider(tls::provider());
-    let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Arc::new(config))
 }
