@@ -78,7 +78,7 @@ pub mod ws;
 #[doc(hidden)]
 pub use body::OutletAnswer;
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
-pub use hooks::{Hooks, RequestEnd, RequestStart};
+pub use hooks::{Hooks, RefusedRequest, RequestEnd, RequestStart};
 pub use http;
 pub use limits::{Http2Limits, Limits, Timeouts};
 pub use metrics::{Collector, Snapshot};

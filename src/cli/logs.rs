@@ -19,7 +19,7 @@ use tracing_subscriber::{
 };
 
 use super::output::{LineWriter, Stream};
-use windlass::{Hooks, Peer, RequestEnd};
+use windlass::{Hooks, Peer, RefusedRequest, RequestEnd};
 
 /// Target of the access log's events.
 const ACCESS: &str = "windlass::access";
@@ -114,20 +114,40 @@ fn log_panic(info: &PanicHookInfo<'_>, stderr: &LineWriter) {
     }
 }
 
-/// Returns hooks that log each request.
+/// Returns hooks that log each request, valid or not.
 pub(super) fn access_hooks() -> Hooks {
-    Hooks::default().on_end(log)
+    Hooks::default().on_end(log).on_refused(log_refused)
 }
 
-fn log(end: &RequestEnd<'_>) {
-    let peer = match end.peer {
+/// Returns the text of a peer: its address and port, or the kind of its socket.
+fn name(peer: Peer) -> String {
+    match peer {
         Peer::Address(address) => address.to_string(),
         Peer::Local => "unix".to_owned(),
         Peer::Unknown => "unknown".to_owned(),
-    };
+    }
+}
+
+fn log_refused(refused: &RefusedRequest<'_>) {
+    let client = refused.peer.address().map(|address| address.ip().to_canonical().to_string());
     tracing::info!(
         target: ACCESS,
-        peer,
+        peer = name(refused.peer),
+        client = client.as_deref().unwrap_or("-"),
+        line = %refused.line.escape_ascii(),
+        status = refused.status.as_u16(),
+        error = refused.error.trim_end(),
+    );
+}
+
+fn log(end: &RequestEnd<'_>) {
+    let client = end.client.map(|client| client.to_string());
+    tracing::info!(
+        target: ACCESS,
+        peer = name(end.peer),
+        client = client.as_deref().unwrap_or("-"),
+        host = end.host.unwrap_or("-"),
+        user_agent = end.user_agent.unwrap_or("-"),
         method = end.method.as_str(),
         path = end.path,
         route = end.route.unwrap_or("-"),

@@ -118,6 +118,11 @@ impl Head {
         found.map(|(_, value)| self.bytes(*value))
     }
 
+    /// Returns all header names and values as sent, in order.
+    pub(crate) fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        self.headers.iter().map(|(name, value)| (self.bytes(*name), self.bytes(*value)))
+    }
+
     /// Appends bytes that the peer did not send, such as the name of a path parameter. Returns their span.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len();

@@ -268,8 +268,7 @@ impl Request {
 
     /// Returns all header names and values as sent, in order.
     pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        let head = &self.head;
-        head.headers.iter().map(|(name, value)| (head.bytes(*name), head.bytes(*value)))
+        self.head.header_pairs()
     }
 
     /// Returns all headers as an [`http::HeaderMap`]. Allocates; [`header`](Self::header) does not.

@@ -1,6 +1,7 @@
 //! The `windlass` binary: flags, files, signals, subcommands, output and exit status.
 #![allow(clippy::unwrap_used)]
 
+mod access_log;
 mod activation;
 mod common;
 #[cfg(feature = "durable")]

@@ -132,7 +132,7 @@ pub(crate) struct Env {
     /// Current route table, as this shard sees it.
     pub(super) view: Arc<TableView>,
     reader: Reader<RouteTable>,
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     /// Memory that HTTP/1.1 request heads are parsed into.
     pub(super) head: h1::Head,
     /// Memory that HTTP/2 request heads are decoded into.

@@ -1,13 +1,13 @@
 //! Metrics and hooks of one request.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use http::{Method, StatusCode};
 
 use crate::{
     body::Body,
     conn::{env::Env, exchange::route::MatchedRoute, io::Io},
-    hooks::{RequestEnd, RequestStart},
+    hooks::{RefusedRequest, RequestEnd, RequestStart},
     metrics::{DispatchKind, HttpVersion, RouteMetrics, UNMATCHED},
     request::Head,
     routing::{route::Dispatch, table::RouteAction},
@@ -32,6 +32,9 @@ pub(in crate::conn) struct Telemetry {
 struct HookedRequest {
     method: Method,
     path: String,
+    client: Option<IpAddr>,
+    host: Option<String>,
+    user_agent: Option<String>,
 }
 
 impl Telemetry {
@@ -48,28 +51,20 @@ impl Telemetry {
             (_, Dispatch::Inline) => DispatchKind::Inline,
             (_, Dispatch::Async) => DispatchKind::Async,
         };
-        let call = || {
-            let query = head.query.map(|query| head.text(query));
-            call_start_hooks(env, io, &head.method, head.text(head.path), query)
-        };
-        let hooked = (!env.hooks.is_empty()).then(call);
+        let hooked = (!env.hooks.is_empty()).then(|| call_start_hooks(env, io, head));
         Self { version, kind, route: Some(route), started: env.now, hooked }
     }
 
-    /// Starts the telemetry of a request that matched no route, and calls the start hooks.
-    pub(in crate::conn) fn unmatched(
-        env: &Env,
-        io: &Io,
-        version: HttpVersion,
-        method: &Method,
-        path: &str,
-        query: Option<&str>,
-    ) -> Self {
-        let hooked = (!env.hooks.is_empty()).then(|| call_start_hooks(env, io, method, path, query));
+    /// Starts the telemetry of a request that matched no route, and calls the start hooks. Without a head
+    /// there are no hooks.
+    pub(in crate::conn) fn unmatched(env: &Env, io: &Io, version: HttpVersion, head: Option<&Head>) -> Self {
+        let head = head.filter(|_| !env.hooks.is_empty());
+        let hooked = head.map(|head| call_start_hooks(env, io, head));
         Self { hooked, ..Self::invalid(env.now, version) }
     }
 
-    /// Starts the telemetry of bytes that are no valid request: the response is counted, no hook is called.
+    /// Starts the telemetry of bytes that are no valid request: the response is counted. [`refused`] calls
+    /// the hooks.
     pub(in crate::conn) fn invalid(now: Instant, version: HttpVersion) -> Self {
         Self { version, kind: DispatchKind::Inline, route: None, started: now, hooked: None }
     }
@@ -119,6 +114,9 @@ impl Telemetry {
             path: &hooked.path,
             route,
             peer: io.peer,
+            client: hooked.client,
+            host: hooked.host.as_deref(),
+            user_agent: hooked.user_agent.as_deref(),
             status,
             error,
             duration: env.time().saturating_duration_since(self.started),
@@ -147,14 +145,30 @@ impl Telemetry {
     }
 }
 
-fn call_start_hooks(
-    env: &Env,
-    io: &Io,
-    method: &Method,
-    path: &str,
-    query: Option<&str>,
-) -> Box<HookedRequest> {
+fn call_start_hooks(env: &Env, io: &Io, head: &Head) -> Box<HookedRequest> {
+    let (method, path) = (&head.method, head.text(head.path));
+    let query = head.query.map(|query| head.text(query));
     let panics = env.hooks.call_start(&RequestStart { method, path, query, peer: io.peer });
     env.counters.panics.add_many("hook", panics);
-    Box::new(HookedRequest { method: method.clone(), path: path.to_owned() })
+    Box::new(HookedRequest {
+        method: method.clone(),
+        path: path.to_owned(),
+        client: env.context.trusted.client(io.peer, head.header_pairs()),
+        host: head.authority.map(|host| head.text(host).to_owned()),
+        user_agent: head.header("user-agent").map(|agent| String::from_utf8_lossy(agent).into_owned()),
+    })
+}
+
+/// Calls the hooks for bytes that were answered as an invalid request. `received` begins with them.
+pub(in crate::conn) fn refused(env: &Env, io: &Io, received: &[u8], status: StatusCode, error: &str) {
+    /// Maximum length of the line that the hooks get.
+    const LINE_BYTES: usize = 256;
+    if env.hooks.is_empty() {
+        return;
+    }
+    let line = received.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty());
+    let line = line.unwrap_or_default();
+    let line = &line[..line.len().min(LINE_BYTES)];
+    let panics = env.hooks.call_refused(&RefusedRequest { peer: io.peer, line, status, error });
+    env.counters.panics.add_many("hook", panics);
 }

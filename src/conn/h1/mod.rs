@@ -148,8 +148,8 @@ impl Protocol for H1 {
             _ if matches!(self.reading, Reading::Preamble) => io.end(Ending::Abort, timer.name()),
             _ => {
                 let (status, text) = (StatusCode::REQUEST_TIMEOUT, "the request head arrived too slowly");
-                let method = parse::method_begun(&self.input.bytes);
-                self.refuse(env, io, method, answers::invalid(status, text));
+                let received = self.input.bytes.clone();
+                self.refuse(env, io, &received, text, answers::invalid(status, text));
             }
         }
     }
@@ -225,7 +225,7 @@ impl H1 {
     /// Answers an unencrypted request on a port that expects TLS.
     pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
         let text = "This port expects HTTPS, but the request was sent as plain HTTP.\n";
-        self.refuse(env, io, parse::method_begun(bytes), answers::invalid(StatusCode::BAD_REQUEST, text));
+        self.refuse(env, io, bytes, text.trim_end(), answers::invalid(StatusCode::BAD_REQUEST, text));
     }
 
     /// Counts the connection as promoted when it has its first async request. Has no effect after that.

@@ -147,7 +147,7 @@ impl H1 {
             tracing::debug!(peer = ?io.peer, cause, error = %reject, "invalid request refused");
         }
         let answer = answers::invalid(reject.status(), reject.text());
-        self.refuse(env, io, method_begun(bytes), answer);
+        self.refuse(env, io, bytes, reject.text(), answer);
     }
 
     /// Acts on the peer's FIN: ends an endless reply at once, and the reading side once everything before the

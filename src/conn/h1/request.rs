@@ -9,12 +9,17 @@ use super::{
     context::{ReplyContext, RoutedRequest, UpgradeOffer},
     h2c,
     incoming::{Decoded, Incoming},
+    parse,
 };
 use crate::{
     body::Body,
     conn::{
         env::Env,
-        exchange::{answers, params, route::MatchedRoute, telemetry::Telemetry},
+        exchange::{
+            answers, params,
+            route::MatchedRoute,
+            telemetry::{self, Telemetry},
+        },
         io::Io,
         run::{self, Started},
     },
@@ -45,10 +50,6 @@ impl<'a> Received<'a> {
     fn path(&self) -> &'a str {
         // The parser has accepted only ASCII.
         std::str::from_utf8(self.head.path(self.bytes)).unwrap_or_default()
-    }
-
-    fn query(&self) -> Option<&'a str> {
-        self.head.query(self.bytes).and_then(|query| std::str::from_utf8(query).ok())
     }
 
     /// Copies the head out of the receive buffer. `path` is the path that was looked up. Returns `None` if a
@@ -218,10 +219,10 @@ impl H1 {
         received: &[u8],
     ) -> usize {
         let (body, used) = request.discard_body(env, received);
-        let (path, query) = (request.path(), request.query());
-        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H1, &request.method, path, query);
+        let is_needed = around.is_some() || env.view.table.on_error.is_some() || !env.hooks.is_empty();
+        let head = is_needed.then(|| request.copy());
+        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H1, head.as_ref());
         let context = ReplyContext { exchange: request.exchange, telemetry };
-        let head = (around.is_some() || env.view.table.on_error.is_some()).then(|| request.copy());
         let asked = Asked { head: head.as_ref(), route: None, peer: io.peer };
         let response = env.shaped(asked, answer);
         match (around, head) {
@@ -392,11 +393,22 @@ impl H1 {
 
     /// Answers bytes of which at most the method is known, and reads no further request. The answer follows
     /// the replies that are owed, then the connection closes.
-    pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, method: proto::Method, answer: Answer) {
+    ///
+    /// `received` begins with the bytes, and `error` is the rule that they violate.
+    pub(super) fn refuse(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        received: &[u8],
+        error: &str,
+        answer: Answer,
+    ) {
+        let method = parse::method_begun(received);
         let exchange = Exchange { version: proto::Version::Http11, method, keep_alive: false };
         let context = ReplyContext { exchange, telemetry: Telemetry::invalid(env.now, HttpVersion::H1) };
         self.reading.stop();
         let response = env.shaped(Asked { head: None, route: None, peer: io.peer }, answer);
+        telemetry::refused(env, io, received, response.status(), error);
         self.answer(env, io, context, response.into());
     }
 }

@@ -14,7 +14,11 @@ use crate::{
     body::Body,
     conn::{
         env::Env,
-        exchange::{answers, params, route::MatchedRoute, telemetry::Telemetry},
+        exchange::{
+            answers, params,
+            route::MatchedRoute,
+            telemetry::{self, Telemetry},
+        },
         io::Io,
         run::{self, Started},
     },
@@ -46,10 +50,6 @@ impl<'a> Received<'a> {
     fn path(self) -> &'a str {
         // The core has accepted only ASCII.
         std::str::from_utf8(self.head.path()).unwrap_or_default()
-    }
-
-    fn query(self) -> Option<&'a str> {
-        self.head.query().and_then(|query| std::str::from_utf8(query).ok())
     }
 
     fn exchange(self, telemetry: Telemetry) -> Exchange {
@@ -170,12 +170,11 @@ impl H2 {
         answer: Answer,
         around: Option<usize>,
     ) {
-        let (path, query) = (request.path(), request.query());
-        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H2, method, path, query);
+        let is_needed = around.is_some() || env.view.table.on_error.is_some() || !env.hooks.is_empty();
+        let head = is_needed.then(|| request.copy(method.clone()));
+        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H2, head.as_ref());
         let exchange = Exchange { offers_tunnel: false, ..request.exchange(telemetry) };
         let incoming = discarded(env, request.ends);
-        let head =
-            (around.is_some() || env.view.table.on_error.is_some()).then(|| request.copy(method.clone()));
         let response = env.shaped(Asked { head: head.as_ref(), route: None, peer: io.peer }, answer);
         match (around, head) {
             (Some(index), Some(head)) => {
@@ -258,6 +257,7 @@ impl H2 {
         let incoming = discarded(env, ends);
         let asked = Asked { head: None, route: None, peer: io.peer };
         let response = env.shaped(asked, answers::invalid(reject.status(), reject.text()));
+        telemetry::refused(env, io, &[], response.status(), reject.text());
         self.answer(env, io, exchange, incoming, response.into());
     }
 
