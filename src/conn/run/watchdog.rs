@@ -1,4 +1,4 @@
-//! Detects inline handlers that block their shard.
+//! Detects code of inline and WebSocket handlers that blocks its shard.
 
 use std::{
     any::Any,
