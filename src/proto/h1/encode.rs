@@ -65,8 +65,12 @@ pub struct Sent {
 /// known length is declared. Otherwise HTTP/1.1 uses chunks. HTTP/1.0 has no chunks: there the end of the
 /// connection ends the body.
 pub fn framing(exchange: Exchange, status: StatusCode, length: Length) -> Framing {
-    match (length, exchange.version) {
-        _ if exchange.content(status) != Content::Sent => Framing::None,
+    framing_of(exchange.content(status), exchange.version, length)
+}
+
+fn framing_of(content: Content, version: Version, length: Length) -> Framing {
+    match (length, version) {
+        _ if content != Content::Sent => Framing::None,
         (Length::Known(length), _) => Framing::Length(length),
         (Length::Unknown, Version::Http11) => Framing::Chunked,
         (Length::Unknown, Version::Http10) => Framing::Close,
@@ -92,7 +96,8 @@ pub fn head<'h>(
     headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
     date: &Date,
 ) -> Sent {
-    let framing = framing(exchange, status, length);
+    let content = exchange.content(status);
+    let framing = framing_of(content, exchange.version, length);
     status_line(out, status);
     let (mut own, mut upgrades) = (MessageFields::default(), false);
     for (name, value) in headers {
@@ -104,10 +109,19 @@ pub fn head<'h>(
         }
     }
     let keep_alive = exchange.keep_alive && !own.closes && framing != Framing::Close;
-    match own.content_length(exchange.content(status), length) {
-        _ if framing == Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Some(digits) => field(out, b"content-length", digits.as_bytes()),
-        None => {}
+    match framing {
+        Framing::Length(length) => {
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(Digits::of(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::None => {
+            if let Some(digits) = own.content_length(content, length) {
+                field(out, b"content-length", digits.as_bytes());
+            }
+        }
+        Framing::Close => {}
     }
     if status != StatusCode::SWITCHING_PROTOCOLS {
         connection(out, exchange.version, keep_alive, upgrades);
