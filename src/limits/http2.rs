@@ -20,7 +20,7 @@ pub struct Http2Limits {
     /// Default 1 MiB, at least 65,535 bytes. The protocol allows no smaller window.
     pub connection_window_bytes: u32,
     /// Maximum size of a decoded header list, in bytes by RFC 9113 §6.5.2, which adds 32 to each field.
-    /// Default 16 KiB. A larger one is answered with `431`. If it is four times as large, the connection
+    /// Default 32 KiB. A larger one is answered with `431`. If it is four times as large, the connection
     /// ends.
     pub header_list_bytes: u32,
     /// Size of the dynamic table for the peer's header compression (HPACK), in bytes. Default 4 KiB.
@@ -59,7 +59,7 @@ impl Default for Http2Limits {
             streams: 100,
             stream_window_bytes: 64 * 1024,
             connection_window_bytes: 1024 * 1024,
-            header_list_bytes: 16 * 1024,
+            header_list_bytes: 32 * 1024,
             header_table_bytes: 4 * 1024,
             pending_resets: 20,
             local_resets: 128,

@@ -20,8 +20,9 @@ pub struct Limits {
     /// Maximum length of a request line, in bytes; over HTTP/2 that of the request target. Default 8 KiB. A
     /// longer one is answered with `414`.
     pub request_line_bytes: usize,
-    /// Maximum length of a request head (request line and header fields), in bytes. Default 16 KiB, at most
-    /// 64 KiB. A longer one is answered with `431`. Each connection may hold this much received data.
+    /// Maximum length of a request head (request line and header fields), in bytes. Default 32 KiB, as
+    /// much as common proxies forward, at most 64 KiB. A longer one is answered with `431`. Each connection may
+    /// hold this much received data.
     pub head_bytes: usize,
     /// Maximum number of header fields in a head. Default 100. More are answered with `431`. It bounds the
     /// work for a head.
@@ -101,7 +102,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_line_bytes: 8 * 1024,
-            head_bytes: 16 * 1024,
+            head_bytes: 32 * 1024,
             headers: 100,
             trailer_bytes: 4 * 1024,
             chunk_extension_bytes: 1024,

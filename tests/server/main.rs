@@ -38,6 +38,7 @@ mod paths;
 mod pipelines;
 mod replies;
 mod routes;
+mod rules;
 mod stuck;
 mod test_client;
 mod timeouts;

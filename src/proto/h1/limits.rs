@@ -21,7 +21,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             line_bytes: 8 * 1024,
-            head_bytes: 16 * 1024,
+            head_bytes: 32 * 1024,
             headers: 100,
             extension_bytes: 1024,
             trailer_bytes: 4 * 1024,

@@ -45,7 +45,7 @@ impl Default for Limits {
             streams: 100,
             stream_window_bytes: 64 * 1024,
             connection_window_bytes: 1024 * 1024,
-            header_list_bytes: 16 * 1024,
+            header_list_bytes: 32 * 1024,
             header_table_bytes: 4096,
             headers: 100,
             target_bytes: 8 * 1024,

@@ -106,6 +106,8 @@ struct Shared {
     fanout: OnceLock<Fanout<EncodedEvent>>,
     /// The broker belongs to a server, which may not have started yet.
     has_server: AtomicBool,
+    /// The log has a line that the broker belongs to no server.
+    has_warned: AtomicBool,
     registry: Mutex<Registry>,
     /// Current [`Phase`] as a number.
     phase: AtomicU8,
@@ -133,6 +135,7 @@ impl Broker {
             store,
             fanout: OnceLock::new(),
             has_server: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
             registry: Mutex::default(),
             phase: AtomicU8::new(Phase::Open as u8),
             reconnects: AtomicU32::new(0),
@@ -312,12 +315,21 @@ impl Broker {
         self.0.count_store_error(error);
     }
 
+    /// Returns the error of a broker that has not started. The first time it is logged, unless a server is just
+    /// starting.
+    fn not_started(&self) -> PublishError {
+        if !self.0.has_server.load(Ordering::SeqCst) && !self.0.has_warned.swap(true, Ordering::SeqCst) {
+            tracing::warn!("broker belongs to no server, refusing events and streams: use `Builder::broker`");
+        }
+        PublishError::NotStarted
+    }
+
     /// Returns a topic. Opens it if necessary, and closes an idle one if too many are open.
     ///
     /// Fails if the broker has not started, if its phase is beyond `latest`, or if too many topics are in
     /// use.
     fn open(&self, name: &TopicName, latest: Phase) -> Result<Arc<OpenTopic>, PublishError> {
-        let fanout = self.0.fanout.get().ok_or(PublishError::NotStarted)?;
+        let fanout = self.0.fanout.get().ok_or_else(|| self.not_started())?;
         let mut registry = self.0.registry();
         // Checked under the lock, so that a drain closes every topic.
         if self.0.phase.load(Ordering::SeqCst) > latest as u8 {

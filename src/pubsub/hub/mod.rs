@@ -68,6 +68,8 @@ struct Shared {
     running: OnceLock<Running>,
     /// The hub belongs to a server, which may not have started yet.
     has_server: AtomicBool,
+    /// The log has a line that the hub belongs to no server.
+    has_warned: AtomicBool,
     is_closing: AtomicBool,
     memberships: Mutex<Memberships>,
 }
@@ -102,6 +104,7 @@ impl Hub {
             settings,
             running: OnceLock::new(),
             has_server: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             memberships: Mutex::default(),
         }))
@@ -183,7 +186,10 @@ impl Hub {
     ///
     /// See [`register`](Self::register).
     pub fn member(&self, identity: Option<Arc<dyn Any + Send + Sync>>) -> Result<Membership, HubError> {
-        let running = self.0.running.get().ok_or(HubError::NotStarted)?;
+        let Some(running) = self.0.running.get() else {
+            self.warn_not_started();
+            return Err(HubError::NotStarted);
+        };
         if self.0.is_closing() {
             return Err(HubError::Closed);
         }
@@ -197,6 +203,13 @@ impl Hub {
             _ => HubError::Closed,
         })?;
         Ok(Membership::new(self.0.clone(), subscription))
+    }
+
+    /// Logs once that the hub has not started, unless a server is just starting.
+    fn warn_not_started(&self) {
+        if !self.0.has_server.load(Ordering::SeqCst) && !self.0.has_warned.swap(true, Ordering::SeqCst) {
+            tracing::warn!("hub belongs to no server, refusing members and messages: use `Builder::hub`");
+        }
     }
 
     /// Sends a message to the mailbox of every member. Never waits; [`Sent`] reports what became of it.
@@ -225,7 +238,10 @@ impl Hub {
 
     fn publish(&self, publish: impl FnOnce(&Topic<Message>) -> Result<Receipt<Message>, TopicError>) -> Sent {
         match self.0.running.get() {
-            None => Sent::failed(BroadcastError::NotStarted),
+            None => {
+                self.warn_not_started();
+                Sent::failed(BroadcastError::NotStarted)
+            }
             Some(_) if self.0.is_closing() => Sent::failed(BroadcastError::Closed),
             Some(running) => {
                 publish(&running.topic).map_or_else(|_| Sent::failed(BroadcastError::Closed), Sent::new)

@@ -147,7 +147,8 @@ fn has_token(request: &Request, token: Option<&str>, query_key: Option<&str>) ->
     let Some(token) = token else { return true };
     let bearer = request.header(header::AUTHORIZATION).and_then(|value| {
         let (scheme, bearer) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(bearer)
+        // Several spaces may separate the two (RFC 9110 §11.4).
+        scheme.eq_ignore_ascii_case("bearer").then(|| bearer.trim_start_matches(' '))
     });
     if bearer.is_some_and(|bearer| equal_in_constant_time(bearer, token)) {
         return true;
