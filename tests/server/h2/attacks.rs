@@ -195,11 +195,13 @@ fn an_incomplete_header_block_ends_the_connection_after_the_header_timeout() {
 fn header_lists_over_the_limit_answer_431_and_hpack_bombs_end_the_connection() {
     let server = server();
     let mut peer = Peer::connect(&server);
-    let long = "x".repeat(8_200);
+    let long = "x".repeat(16_400);
     let mut fields = request("GET", "/");
-    fields.extend([("x-a", long.as_str()), ("x-b", long.as_str()), ("x-c", "more than 16 KiB now")]);
-    peer.send(frame(HEADERS, END_STREAM, 1, &block(&fields)[..16_000]));
-    peer.send(frame(CONTINUATION, END_HEADERS, 1, &block(&fields)[16_000..]));
+    fields.extend([("x-a", long.as_str()), ("x-b", long.as_str()), ("x-c", "more than 32 KiB now")]);
+    let fields = block(&fields);
+    peer.send(frame(HEADERS, END_STREAM, 1, &fields[..16_000]));
+    peer.send(frame(CONTINUATION, 0, 1, &fields[16_000..32_000]));
+    peer.send(frame(CONTINUATION, END_HEADERS, 1, &fields[32_000..]));
     assert_eq!(peer.reply(1).status(), 431);
     peer.get(3, "/");
     assert_eq!(peer.body(3), b"root", "the connection must stay open");
