@@ -7,8 +7,8 @@
 #   async-mix       a tenth of the requests waits 20 ms in the server (windlass: on its pool; others: on their
 #                   timers), at a fixed rate, so that all do the same work; p50 and p99 are those of the other
 #                   nine tenths
-#   greedy-200      200 connections with up to 20,000 requests in flight on each, more than any server keeps up
-#                   with: measures fairness
+#   greedy-200      200 connections with up to 20,000 requests in flight on each, more than any server
+#                   keeps up with: measures fairness
 #   idle-1000       1,000 connections with five requests per second each
 #   idle-10000      10,000 connections stay open after one request each, first alone, then beside 64 busy ones
 #   sse-1000        1,000 subscribers of one topic get 100 events of 256 bytes per second. A request is a
