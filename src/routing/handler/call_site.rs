@@ -1,4 +1,5 @@
-//! The place of a call: what is known of a handler's route and request when the handler panics.
+//! Call sites: the route of a handler and the parts of its request that an error response and a log line
+//! need.
 
 use std::{
     any::Any,
@@ -19,7 +20,7 @@ use crate::{
 /// Error text for the end hooks if a handler panicked.
 const PANICKED: &str = "the handler panicked";
 
-/// The route of a handler, and what to do with its panics.
+/// The route of a handler, with the hook, the counters and the advice for its panics.
 #[derive(Clone)]
 pub(crate) struct CallSite {
     route: Arc<RouteMetrics>,
@@ -33,7 +34,7 @@ pub(crate) struct CallSite {
 /// Parts of a request that are kept while its handler runs.
 pub(crate) struct Kept {
     id: Option<RequestId>,
-    /// Present if there is a hook for error responses.
+    /// Copy of the head, and the peer. `None` if there is no hook for error responses.
     asked: Option<Box<(Head, Peer)>>,
 }
 
@@ -42,7 +43,7 @@ impl CallSite {
         Self { route, remedy, on_error, counters: Arc::default() }
     }
 
-    /// Returns the same place on a shard with these counters.
+    /// Returns a copy for the shard that has these counters.
     pub(crate) fn on_shard(&self, counters: Arc<ShardCounters>) -> Self {
         Self { counters, ..self.clone() }
     }
@@ -56,14 +57,14 @@ impl CallSite {
         self.on_error.is_some()
     }
 
-    /// Keeps what an answer in the handler's place needs of the request.
+    /// Copies the identifier of the request and, if there is a hook for error responses, its head and peer.
     pub(crate) fn keep(&self, request: &Request) -> Kept {
         let asked =
             self.on_error.as_ref().map(|_| Box::new((request.head().duplicate(), request.raw_peer())));
         Kept { id: request.id(), asked }
     }
 
-    /// Returns the response in the shape that the hook gives it.
+    /// Returns the response to send for `answer`: for an error that of the hook, if there is one.
     pub(crate) fn shaped(&self, kept: &Kept, answer: Answer) -> Response {
         let template = self.route.template();
         let asked = Asked {
@@ -74,7 +75,8 @@ impl CallSite {
         answer.shaped(self.on_error.as_ref(), asked, &self.counters)
     }
 
-    /// Counts and logs a panic of the handler or its middleware, and returns the response.
+    /// Counts and logs a panic of the handler or its middleware, and returns the response with status 500,
+    /// shaped by the hook. It has the identifier of the request, if the request has one.
     #[cold]
     pub(crate) fn panicked(&self, kept: &Kept, payload: &(dyn Any + Send)) -> Response {
         self.counters.panics.add("handler");
@@ -129,7 +131,7 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
-/// Future that returns the payload if the inner future panics.
+/// Future of the inner future's output, or of the payload of its panic as `Err`.
 pub(crate) struct CatchPanic<F>(pub(crate) F);
 
 impl<F: Future + Unpin> Future for CatchPanic<F> {

@@ -28,10 +28,11 @@ pub struct ReturnsFuture(());
 #[derive(Clone, Copy, Debug)]
 pub struct LocalHandler<F>(F);
 
-/// Takes an async function whose future is not `Send` as a handler. Its future stays on its shard or worker.
+/// Makes a handler of an async function whose future is not `Send`. The future stays on the shard or worker
+/// that created it.
 ///
-/// Do not keep a guard of a lock across an `await` in it: whoever waits for the lock stops the thread that
-/// would release it.
+/// Do not keep the guard of a blocking lock across an `await` in it: another future that locks it would block
+/// the thread that has to release it.
 ///
 /// ```
 /// use std::rc::Rc;
@@ -56,16 +57,17 @@ fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// Answers a request whose arguments would have to wait where the handler cannot.
+/// Returns 500 for a request with an argument that was not ready when it was first polled, and logs `reason`.
 fn cannot_wait(reason: &str) -> Response {
     tracing::error!("an argument of a handler was not ready: {reason}, answering 500");
     plain(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle this request.\n")
 }
 
 const PLAIN: &str = "a plain fn cannot wait for it, so make the handler async or its route not streamed";
-const BROKEN: &str = "its type promises to be IMMEDIATE";
+const BROKEN: &str = "its type sets IMMEDIATE but its future is pending, so set it to false";
 
-/// A future of the arguments, or of the response of the first one that refuses the request.
+/// A future of the arguments as a tuple, or as `Err` of the response of the first one that rejects the
+/// request.
 macro_rules! arguments {
     ($request:ident; $($arg:ident),*; $($last:ident)?) => {
         async move {
@@ -78,7 +80,8 @@ macro_rules! arguments {
     };
 }
 
-/// Calls an async function: at once if all arguments are immediate, else from its future.
+/// Calls an async function: at once if all arguments are immediate, otherwise from a future that first waits
+/// for the arguments.
 macro_rules! call_async {
     ($function:ident, $request:ident, |$f:ident| $callee:expr; $($arg:ident),*; $($last:ident)?) => {{
         if const { true $(&& $arg::IMMEDIATE)* $(&& $last::IMMEDIATE)? } {

@@ -18,9 +18,10 @@ use crate::{
 
 /// A closure around a handler: `Fn(Request, Next) -> impl Future<Output = impl IntoResponse>`.
 ///
-/// The code before [`Next::run`] sees the request, the code after it sees the response. The first middleware
-/// of the server is the outermost. Its groups' middleware follows from the outside in, then the route's. On
-/// an async route the middleware runs on the pool, like the handler.
+/// The code before [`Next::run`] sees the request, the code after it sees the response. The router's
+/// middleware surrounds that of a group, which surrounds that of its inner groups and routes. In each of them
+/// the middleware that was added first is the outermost. On an async route the middleware runs on the pool,
+/// like the handler.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not middleware",
     label = "expected `Fn(Request, Next) -> impl Future<Output = impl IntoResponse>`"
@@ -51,7 +52,7 @@ pub(crate) enum Layer {
     Around(Arc<dyn Middleware>),
     /// Middleware outside all other layers of the route, those of the server included.
     Outermost(Arc<dyn Middleware>),
-    /// A check before the handler. Costs no future.
+    /// A check before the inner layers and the handler. Costs no future.
     Before(Arc<Check>),
 }
 
@@ -98,13 +99,14 @@ impl Chain {
         self.handler.kind()
     }
 
-    /// Calls the layers and the handler. With `instead`, the layers surround this response of the server, and
-    /// the handler is not called.
+    /// Calls the layers and the handler. If `instead` is a response, the layers surround it and the handler
+    /// is not called.
     pub(crate) fn call(self: &Arc<Self>, request: Request, instead: Option<Response>) -> HandlerOutput {
         self.call_from(0, request, instead)
     }
 
-    /// Calls the layers from index `start` on, and the handler.
+    /// Calls the layers from index `start` on, and then the handler. Middleware calls the layers inside it
+    /// itself, through [`Next`]. A check that fails ends the call with its response.
     fn call_from(
         self: &Arc<Self>,
         start: usize,
@@ -135,16 +137,16 @@ impl Chain {
 pub struct Next {
     chain: Arc<Chain>,
     start: usize,
-    /// Response of the server that takes the place of the handler's.
+    /// Response of the server instead of a call of the handler. `None` calls the handler.
     instead: Option<Response>,
 }
 
 impl Next {
     /// Runs the rest of the chain and returns its response. If the inner middleware or the handler panics,
-    /// this is the server's `500`.
+    /// the panic is logged and the response is the server's `500`.
     ///
-    /// If the server cannot or may not run the handler, for example because no route matches or the body is
-    /// too large, this is the server's answer.
+    /// If the server does not run the handler, for example because no route matches or the body is too large,
+    /// the response is the server's answer.
     ///
     /// # Cancel safety
     ///

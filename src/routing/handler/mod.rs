@@ -24,23 +24,23 @@ pub use on_error::{ErrorCause, ErrorContext};
 #[doc(hidden)]
 pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response>>>;
 
-/// Output of a handler call.
+/// Output of a call of a handler and its layers.
 // Public only because a sealed trait names it.
 #[doc(hidden)]
 pub enum HandlerOutput {
-    /// The response of a sync handler.
+    /// The response of a sync handler, a check, or an argument that rejected the request.
     Ready(Response),
-    /// The future of an async handler.
+    /// The future of an async handler or of middleware.
     Future(ResponseFuture),
 }
 
-/// Kind of a handler. It selects the threads of the pool on which an async route runs.
+/// Kind of a handler. It decides where the handler may run, and on which threads of the pool.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandlerKind {
-    /// A closure that returns a response. On the pool it has a thread of its own and may block.
+    /// A function that returns a response. On the pool it runs on a blocking thread.
     Sync,
-    /// A closure that returns a future. On the pool it shares a worker with other handlers and must not
+    /// A function that returns a future. On the pool it shares a worker with other handlers and must not
     /// block.
     Async,
     /// Like `Async`, and needs the tokio runtime of the worker, so it cannot run inline.
@@ -53,12 +53,13 @@ pub enum HandlerKind {
 /// A function that answers requests.
 ///
 /// It takes up to 16 [extractors](crate::extract), and returns something that [becomes a
-/// response](crate::response::IntoResponse) or a `Send` future of it. All but the last implement
+/// response](crate::response::IntoResponse) or a `Send` future of it. All extractors but the last implement
 /// [`FromRequestParts`](crate::extract::FromRequestParts). The last one may take the body or the whole
-/// [`Request`]. The parameter `M` distinguishes the shapes and is always inferred.
+/// [`Request`]. The parameter `M` distinguishes the kinds of functions and is always inferred.
 ///
-/// The future is `Send`, so that a lock guard that is kept across an `await`, which could stop a whole shard,
-/// does not compile. [`local`](crate::local) takes a function whose future is not `Send`.
+/// The future must be `Send`. So a handler that keeps the guard of a `std` lock across an `await`, which
+/// could stop a whole shard, does not compile. [`local`](crate::local) takes a function whose future is not
+/// `Send`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "expected a function of extractors that returns a response, or a `Send` future of one",

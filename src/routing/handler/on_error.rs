@@ -26,31 +26,32 @@ pub enum ErrorCause {
     NotImplemented,
     /// `413`: the body is larger than the route accepts.
     BodyTooLarge,
-    /// `503`: the shard lags behind, the pool is full, or too many connections are busy for another stream.
+    /// `503`: the shard lags behind, the pool is full, or too few free connections are left to open a
+    /// WebSocket or an event stream.
     Overloaded,
     /// `503`: the pool did not finish the request in time.
     TimedOut,
     /// `503`: the pool is stopping, or dropped the request.
     Unavailable,
-    /// `500`: the handler or its middleware panicked, or returned an interim status.
+    /// `500`: the handler or its middleware panicked, or returned an interim (1xx) status.
     HandlerFailed,
-    /// The request violates the protocol, exceeds a limit or arrives too slowly: `400`, `408`, `414`, `417`,
-    /// `431`, `501` or `505`.
+    /// The request violates the protocol, exceeds a limit, arrives too slowly or has an invalid path
+    /// parameter: `400`, `408`, `414`, `417`, `431`, `501` or `505`.
     InvalidRequest,
 }
 
-/// A response that the server is about to send by itself, as
-/// [`Router::on_error_response`](crate::Router::on_error_response) sees it.
+/// The cause of a response that the server creates itself, and parts of the request that it answers. Argument
+/// of the hook of [`Router::on_error_response`](crate::Router::on_error_response).
 #[derive(Clone, Copy)]
 pub struct ErrorContext<'a> {
     pub(crate) cause: ErrorCause,
     pub(crate) asked: Asked<'a>,
 }
 
-/// The request that an answer of the server is for.
+/// Parts of the request that an answer of the server is for.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
-    /// `None` if the request has no valid head.
+    /// Head of the request. `None` if it is invalid, or was not kept.
     pub(crate) head: Option<&'a Head>,
     /// Path template of the route. `None` if no route matched.
     pub(crate) route: Option<&'a str>,
@@ -58,28 +59,31 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> ErrorContext<'a> {
-    /// Returns the cause.
+    /// Returns the cause of the response.
     pub fn cause(&self) -> ErrorCause {
         self.cause
     }
 
-    /// Returns the method. `None` if the request has no valid head; the same applies to the other methods.
+    /// Returns the method of the request. `None` if the head is not available, for example because it is
+    /// invalid.
     pub fn method(&self) -> Option<&'a Method> {
         self.asked.head.map(|head| &head.method)
     }
 
-    /// Returns the path as sent, percent-encoded and without the query.
+    /// Returns the path as sent, percent-encoded and without the query. `None` like [`method`](Self::method).
     pub fn path(&self) -> Option<&'a str> {
         self.asked.head.map(|head| head.text(head.path))
     }
 
-    /// Returns the query as sent, percent-encoded and without the `?`.
+    /// Returns the query as sent, percent-encoded and without the `?`. `None` if there is none, or like
+    /// [`method`](Self::method).
     pub fn query(&self) -> Option<&'a str> {
         let head = self.asked.head?;
         head.query.map(|query| head.text(query))
     }
 
-    /// Returns the first value of a header, or `None` if it is not UTF-8. The name is case-insensitive.
+    /// Returns the first value of a header. The name is case-insensitive. `None` if the request lacks the
+    /// header, if the value is not UTF-8, or like [`method`](Self::method).
     pub fn header(&self, name: impl AsRef<str>) -> Option<&'a str> {
         std::str::from_utf8(self.asked.head?.header(name.as_ref())?).ok()
     }
@@ -116,13 +120,14 @@ impl OnError {
         Self(Arc::new(hook))
     }
 
-    /// Calls the hook. If it panics, the response is one without its shape.
+    /// Calls the hook and returns its response. If the hook panics, logs and counts it, and returns a line of
+    /// plain text with the status of `response`.
     fn call(&self, context: &ErrorContext<'_>, response: Response, counters: &ShardCounters) -> Response {
         let status = response.status();
         catch_unwind(AssertUnwindSafe(|| (self.0)(context, response))).unwrap_or_else(|_| {
             counters.panics.add("hook");
             let cause = context.cause;
-            tracing::error!(?cause, "hook for error responses panicked, answering without it");
+            tracing::error!(?cause, "hook for error responses panicked, answering with plain text");
             plain(status, "The server failed to describe this error.\n")
         })
     }
@@ -130,7 +135,7 @@ impl OnError {
 
 /// A response that the server creates itself.
 pub(crate) struct Answer {
-    /// `None` if the response is no error.
+    /// Cause of an error response. `None` for other responses, which no hook sees.
     cause: Option<ErrorCause>,
     pub(crate) response: Response,
 }
@@ -140,7 +145,7 @@ impl Answer {
         Self { cause: Some(cause), response }
     }
 
-    /// Creates an answer that is no error.
+    /// Creates an answer that is no error, which no hook sees.
     pub(crate) fn success(response: Response) -> Self {
         Self { cause: None, response }
     }
@@ -152,7 +157,8 @@ impl Answer {
         Self::new(ErrorCause::HandlerFailed, response)
     }
 
-    /// Returns the response, in the shape that the hook gives it.
+    /// Returns the hook's response for an error, otherwise the response itself. The error text for the end
+    /// hooks is kept.
     pub(crate) fn shaped(
         self,
         hook: Option<&OnError>,

@@ -86,11 +86,12 @@ pub(crate) enum PathScope {
 /// let b = post("/slow", slow).run_async();
 /// ```
 ///
-/// Paths have the syntax of [`matchit`](https://docs.rs/matchit): `{id}` matches one segment, `{*rest}`
-/// matches the rest of the path. A path without parameters takes precedence. A GET route also answers HEAD.
+/// Paths have the syntax of [`matchit`](https://docs.rs/matchit): `{id}` matches one segment or the end of
+/// one, as in `/v{version}`. `{*rest}` matches the rest of the path. A path without parameters takes
+/// precedence. A GET route also answers HEAD, unless the path has a HEAD route.
 #[derive(Clone)]
 pub struct Route {
-    /// `None`: every method without a route of its own at this path.
+    /// Method that the route serves. `None`: every method without a route of its own at this path.
     pub(crate) method: Option<Method>,
     pub(crate) path: String,
     pub(crate) action: Action,
@@ -102,7 +103,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// Creates a route for any method, such as `PROPFIND`. The common methods have functions such as [`get`].
+    /// Creates a route for one method, which can be any, such as `PROPFIND`. The common methods have
+    /// functions such as [`get`].
     pub fn new<M: 'static>(method: Method, path: impl Into<String>, handler: impl Handler<M>) -> Self {
         Self::with_action(Some(method), path.into(), Action::Handler(erase(handler)))
     }
@@ -116,7 +118,7 @@ impl Route {
         Self { method, path, action, dispatch: None, layers: Vec::new(), body, scope: PathScope::Path, shed }
     }
 
-    /// Returns the method's name for metrics and errors.
+    /// Returns the method's name for metrics and errors, `(any)` for an `any` route.
     pub(crate) fn method_name(&self) -> &str {
         self.method.as_ref().map_or("(any)", Method::as_str)
     }
@@ -182,7 +184,7 @@ impl Route {
         Self { body: BodyMode::Whole(Some(bytes)), ..self }
     }
 
-    /// Serves the route even while an overloaded shard answers all other requests with `503`
+    /// Serves the route even while an overloaded shard answers the requests of other routes with `503`
     /// ([`Timeouts::shed_all`](crate::Timeouts::shed_all)).
     ///
     /// For fast handlers that report the health of the program.
@@ -191,7 +193,7 @@ impl Route {
         Self { shed: Shed::Never, ..self }
     }
 
-    /// Adds a layer of the server itself.
+    /// Adds a layer of the server itself, inside the layers that the route has. `None` adds nothing.
     pub(crate) fn with_layer(mut self, layer: Option<Layer>) -> Self {
         self.layers.extend(layer);
         self

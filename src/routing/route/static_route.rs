@@ -28,18 +28,18 @@ pub(crate) struct StaticResponse {
 /// let route = static_route("/robots.txt", Response::text("User-agent: *\nDisallow:\n"));
 /// ```
 ///
-/// The path must not have parameters. With middleware around it, the response is served by an inline handler,
-/// so that the middleware runs.
+/// With middleware around it, the response is served by an inline handler, so that the middleware runs. A
+/// parameter in the path does not change the response.
 ///
 /// # Panics
 ///
-/// The body of the response is not a complete buffer (it is a channel or a source), or the status is 1xx.
+/// The body of the response is a channel or a source or has trailers, or the status is 1xx.
 pub fn static_route(path: impl Into<String>, response: impl IntoResponse) -> Route {
     let mut response = response.into_response();
     let (status, fields) = (response.status(), response.fields().clone());
     assert!(!status.is_informational(), "a static route needs a final status, not 1xx");
     let Ok(body) = response.take_body().into_bytes() else {
-        panic!("a static route needs a complete body, not a channel or a source");
+        panic!("a static route needs a complete body without trailers, not a channel or a source");
     };
     Route::with_action(
         Some(Method::GET),

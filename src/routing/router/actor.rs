@@ -17,7 +17,7 @@ use crate::{
 /// Reply with the result of a change.
 pub(super) type ChangeReply = Reply<Result<(), RouterError>>;
 
-/// A message to the router actor.
+/// A message to the router actor. The method `None` is that of an `any` route.
 pub(crate) enum RouterMsg {
     Add(Box<Route>, ChangeReply),
     Remove(Option<Method>, String, ChangeReply),

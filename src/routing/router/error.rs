@@ -1,4 +1,4 @@
-//! Errors of changes to the routes of a running server.
+//! The error of a router's routes: at the start of the server, and when they change while it runs.
 
 use std::fmt;
 
@@ -6,7 +6,8 @@ use windlass_actors::error::AskError;
 
 use crate::routing::table::RouteError;
 
-/// Errors of changes to the routes of a running server. The routes stay as they were.
+/// The error of a router's routes. At the start the server does not start. After a failed change the routes
+/// stay as they were, except as [`NoReply`](Self::NoReply) says.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RouterError {
@@ -14,12 +15,10 @@ pub enum RouterError {
     Route(RouteError),
     /// No route has this method and path. The text names them.
     Unknown(String),
-    /// The first async route needs the pool, whose threads failed to start. The text is the cause.
+    /// The first async route starts the pool, and the pool's threads failed to start. The text is the cause.
     Pool(String),
-    /// The router did not answer.
-    ///
-    /// The server has stopped, the router was busy for 10 s, or a blocking method was called on a shard's
-    /// thread. In the second case the change may still happen.
+    /// The router actor did not answer: the server is stopping or has stopped, the answer took longer than
+    /// 10 s, or a blocking method was called on a shard's thread. After the 10 s the change may still happen.
     NoReply(AskError),
 }
 

@@ -51,7 +51,8 @@ impl Group {
         self
     }
 
-    /// Adds a group inside this one. It inherits the current dispatch. The closure adds its routes.
+    /// Adds a group inside this one, below its prefix. The inner group starts with the dispatch that this one
+    /// has at this point. The closure adds its routes.
     #[must_use]
     pub fn group(mut self, prefix: &str, fill: impl FnOnce(Group) -> Group) -> Self {
         let group = Self { dispatch: self.dispatch, ..Self::with_prefix(&join(&self.prefix, prefix)) };
@@ -61,13 +62,13 @@ impl Group {
         self
     }
 
-    /// Sets inline as the default dispatch of the routes added after this call.
+    /// Sets inline as the default dispatch of the routes and inner groups that are added after this call.
     #[must_use]
     pub fn run_inline(self) -> Self {
         Self { dispatch: Some(Dispatch::Inline), ..self }
     }
 
-    /// Sets async as the default dispatch of the routes added after this call.
+    /// Sets async as the default dispatch of the routes and inner groups that are added after this call.
     #[must_use]
     pub fn run_async(self) -> Self {
         Self { dispatch: Some(Dispatch::Async), ..self }

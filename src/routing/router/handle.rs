@@ -16,8 +16,8 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A handle to change the routes of a running server. Clones are cheap.
 ///
-/// When a call returns, every request whose head arrives later sees the change. Earlier requests keep the
-/// routes with which they started.
+/// When a call returns `Ok`, every request whose head arrives later sees the change. Earlier requests keep
+/// the routes with which they started. Each call waits at most 10 s for its answer.
 #[derive(Clone)]
 pub struct RouterHandle {
     router: Addr<RouterMsg>,
@@ -30,13 +30,15 @@ impl RouterHandle {
 
     /// Adds a route by its full path.
     ///
-    /// The default dispatch and the middleware of the server apply. If the path begins with the prefix of a
-    /// group, the dispatch and the middleware of the innermost such group apply too.
+    /// The default dispatch and the middleware of the router apply. If the path begins with the prefix of a
+    /// group, the middleware of the innermost such group and of those around it applies too, and the group's
+    /// dispatch if the route sets none.
     ///
     /// # Errors
     ///
     /// The route is invalid or conflicts with another one, several groups with its prefix have different
-    /// middleware, or the server has stopped.
+    /// middleware, the pool for the first async route failed to start, or the router did not answer:
+    /// [`RouterError::NoReply`].
     pub async fn add(&self, route: Route) -> Result<(), RouterError> {
         self.ask(|reply| RouterMsg::Add(Box::new(route), reply)).await
     }
@@ -46,16 +48,18 @@ impl RouterHandle {
     ///
     /// # Errors
     ///
-    /// There is no such route, or the server has stopped.
+    /// There is no such route, or the router did not answer: [`RouterError::NoReply`].
     pub async fn remove(&self, method: impl Into<Option<Method>>, path: &str) -> Result<(), RouterError> {
         self.ask(|reply| RouterMsg::Remove(method.into(), path.to_owned(), reply)).await
     }
 
-    /// Changes the dispatch of the route with this method and path template.
+    /// Changes the dispatch of the route with this method and path template. `None` is the method of an
+    /// [`any`](crate::any) route. A static route is always served inline.
     ///
     /// # Errors
     ///
-    /// There is no such route, its handler cannot run there, or the server has stopped.
+    /// There is no such route, its handler cannot run with this dispatch, the pool for the first async route
+    /// failed to start, or the router did not answer: [`RouterError::NoReply`].
     pub async fn set_dispatch(
         &self,
         method: impl Into<Option<Method>>,
@@ -65,7 +69,7 @@ impl RouterHandle {
         self.ask(|reply| RouterMsg::SetDispatch(method.into(), path.to_owned(), dispatch, reply)).await
     }
 
-    /// Blocking version of [`add`](Self::add). Must not be called on a shard's thread.
+    /// Blocking version of [`add`](Self::add). Returns an error if it is called on a shard's thread.
     ///
     /// # Errors
     ///
@@ -74,7 +78,7 @@ impl RouterHandle {
         self.ask_blocking(|reply| RouterMsg::Add(Box::new(route), reply))
     }
 
-    /// Blocking version of [`remove`](Self::remove). Must not be called on a shard's thread.
+    /// Blocking version of [`remove`](Self::remove). Returns an error if it is called on a shard's thread.
     ///
     /// # Errors
     ///
@@ -83,7 +87,8 @@ impl RouterHandle {
         self.ask_blocking(|reply| RouterMsg::Remove(method.into(), path.to_owned(), reply))
     }
 
-    /// Blocking version of [`set_dispatch`](Self::set_dispatch). Must not be called on a shard's thread.
+    /// Blocking version of [`set_dispatch`](Self::set_dispatch). Returns an error if it is called on a
+    /// shard's thread.
     ///
     /// # Errors
     ///

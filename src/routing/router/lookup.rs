@@ -25,8 +25,8 @@ impl Router {
 }
 
 impl Lookup {
-    /// Returns the path template of the route that serves a method and a path. The path must not include the
-    /// query.
+    /// Returns the path template of the route that serves a method and a path, or `(unmatched)` for the
+    /// handler of unmatched paths. Returns `None` if neither serves it. The path must not include the query.
     #[doc(hidden)]
     pub fn find(&self, method: &Method, path: &str) -> Option<&str> {
         match self.0.find(method, path) {

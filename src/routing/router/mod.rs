@@ -88,14 +88,15 @@ impl Router {
         self
     }
 
-    /// Sets inline as the default dispatch of all routes. This is the default.
+    /// Sets inline as the dispatch of every route that neither sets its own nor has one from its group. This
+    /// is the default.
     #[must_use]
     pub fn run_inline(mut self) -> Self {
         self.routes.default_dispatch = Dispatch::Inline;
         self
     }
 
-    /// Sets async as the default dispatch of all routes.
+    /// Sets async as the dispatch of every route that neither sets its own nor has one from its group.
     #[must_use]
     pub fn run_async(mut self) -> Self {
         self.routes.default_dispatch = Dispatch::Async;
@@ -110,8 +111,9 @@ impl Router {
     /// Responses that the server creates itself pass the middleware too: for the router's middleware `404`,
     /// for that of all routes at a path `405` and the answer to OPTIONS, and for the route's own `413` and
     /// `503`. Then [`Next::run`](crate::Next::run) returns the server's response, and the request has no
-    /// body. Only answers to requests without a valid head, and `503` to a request whose handler took too
-    /// long, do not pass it.
+    /// body. These do not pass it: answers to requests without a valid head, `503` to a request that the pool
+    /// dropped or did not finish in time, and answers in place of a response that the server may not send,
+    /// such as one with status 1xx.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.routes.layers.push(Layer::around(middleware));
@@ -129,9 +131,10 @@ impl Router {
         self
     }
 
-    /// Sets a handler for paths without a route. Default: a `404` response.
+    /// Sets a handler for requests of any method to paths without a route. Default: a `404` response.
     ///
-    /// The handler sets the status itself. Metrics count these requests under the route `(unmatched)`.
+    /// The handler runs inline and sets the status itself. Metrics count these requests under the route
+    /// `(unmatched)`.
     #[must_use]
     pub fn not_found<M: 'static>(mut self, handler: impl Handler<M>) -> Self {
         let route = Route::new(Method::GET, "/", handler);
@@ -140,11 +143,12 @@ impl Router {
     }
 
     /// Sets a hook for responses that the server creates itself, such as `404`, `405`, `413`, `503` and the
-    /// `500` of a panic. It returns the response to send. Middleware sees that response. Default: a line of
-    /// plain text.
+    /// `500` of a panic. The hook returns the response to send, which also passes the middleware that
+    /// [`with`](Self::with) describes. Default: a line of plain text.
     ///
-    /// The hook runs on the connection's shard or on the pool and must not block. With a hook, each request
-    /// that runs a handler costs a copy of its head.
+    /// The hook runs on the connection's shard or on the pool and must not block. If it panics, the response
+    /// has the original status and a line of plain text. With a hook, each request that runs a handler costs
+    /// a copy of its head.
     ///
     /// ```
     /// use windlass::{ErrorContext, Response, Router};

@@ -58,7 +58,11 @@ impl RouteRegistry {
         self.pool.get()
     }
 
-    /// Adds all routes of a group, or none of them after an error.
+    /// Adds all routes of a group and publishes the new table.
+    ///
+    /// # Errors
+    ///
+    /// A route is invalid or conflicts with another one, or the pool failed to start. No route is added.
     pub(crate) fn add_group(&self, group: Group) -> Result<(), RouterError> {
         let (routes, scopes) = group.finish();
         self.change(|set| {
@@ -68,7 +72,8 @@ impl RouteRegistry {
         })
     }
 
-    /// Applies a change to a copy of the routes. Keeps and publishes the copy if it compiles.
+    /// Applies a change to a copy of the routes, compiles the copy, and publishes and keeps it. After an
+    /// error of any of these steps the old routes stay.
     pub(super) fn change(
         &self,
         change: impl FnOnce(&mut RouteSet) -> Result<(), RouterError>,

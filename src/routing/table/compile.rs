@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// The input of a route table. The router actor owns it.
+/// The input of a route table. A [`Router`](crate::Router) collects it, and the route registry of a running
+/// server keeps it.
 #[derive(Clone, Default)]
 pub(crate) struct RouteSet {
     pub(crate) list: Vec<Route>,
@@ -31,16 +32,17 @@ pub(crate) struct RouteSet {
     pub(crate) state: Extensions,
     /// The handler for paths without a route.
     pub(crate) not_found: Option<Route>,
-    /// Shapes the responses that the server creates itself.
+    /// Hook that shapes the error responses that the server creates itself.
     pub(crate) on_error: Option<OnError>,
 }
 
 impl RouteTable {
-    /// Compiles a table.
+    /// Compiles a table, without the pool for its async routes.
     ///
     /// # Errors
     ///
-    /// A route is invalid or conflicts with another one.
+    /// A route is invalid, conflicts with another one, cannot run with its dispatch, or needs a state that
+    /// the router lacks.
     pub(crate) fn compile(set: &RouteSet, metrics: &Metrics) -> Result<Self, RouteError> {
         let mut table = Self {
             exact: ExactPaths::default(),
@@ -80,7 +82,8 @@ impl RouteTable {
         Ok(table)
     }
 
-    /// Adds a path and returns its index. `known` has the other paths.
+    /// Adds a path without routes and returns its index. `route` and `known`, the templates of the other
+    /// paths, are for the error text.
     fn add_path(
         &mut self,
         route: &Route,
@@ -154,11 +157,10 @@ impl RouteTable {
         Chain { layers, handler, site }
     }
 
-    /// Adds the route whose layers surround answers that no route gives, and returns its index. `None`
-    /// without layers. `routes` are the routes that the layers surround otherwise.
+    /// Adds a route that runs `layers` around an answer of the server to a request that no route serves, and
+    /// returns its index. Returns `None` without layers. `routes` are the routes that have these layers.
     ///
-    /// Where these all run on the pool, so does the middleware around the answer: it may need what only the
-    /// pool has.
+    /// If all of `routes` run on the pool, so do the layers around the answer, because they may need tokio.
     fn add_surrounding(&mut self, layers: &[Layer], routes: &[usize]) -> Option<usize> {
         if layers.is_empty() {
             return None;
@@ -219,7 +221,7 @@ impl RouteTable {
     }
 }
 
-/// Returns an error if a handler of this kind cannot run there.
+/// Returns an error if a handler of this kind cannot run with this dispatch.
 fn check_dispatch(route: &Route, kind: HandlerKind, dispatch: Dispatch) -> Result<(), RouteError> {
     match (kind, dispatch) {
         (HandlerKind::Tokio, Dispatch::Inline) => {

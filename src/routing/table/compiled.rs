@@ -25,14 +25,14 @@ pub(crate) struct CompiledRoute {
 pub(crate) enum RouteAction {
     /// Sends a fixed response.
     Static(Images, Arc<StaticResponse>),
-    /// Runs a handler and the middleware around it.
+    /// Runs a handler and the layers around it.
     Chain(Chain, Dispatch),
 }
 
 /// Prebuilt bytes of a fixed response.
 pub(crate) struct Images {
     pub(crate) h1: h1::Image,
-    /// `None` if its head is too long for one frame. It is then encoded for each request.
+    /// HTTP/2 image. `None` if the head is too long for one frame. It is then encoded for each request.
     #[cfg(feature = "http2")]
     pub(crate) h2: Option<h2::Image>,
 }

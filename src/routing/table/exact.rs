@@ -20,7 +20,7 @@ impl ExactPaths {
         self.by_length.iter_mut().for_each(|bucket| bucket.sort());
     }
 
-    /// Returns the index of a path.
+    /// Returns the index that the path was inserted with, or `None` if it was not.
     pub(super) fn find(&self, path: &[u8]) -> Option<usize> {
         let bucket = self.by_length.get(path.len())?;
         let at = bucket.binary_search_by(|(known, _)| known.as_ref().cmp(path)).ok()?;

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-/// Methods with a fixed slot.
+/// Methods with a fixed slot in [`Methods::common`].
 const COMMON: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS];
 
@@ -21,13 +21,13 @@ impl Methods {
         slot(method).is_some()
     }
 
-    /// Returns the routes.
+    /// Returns the indexes of all routes of the path.
     pub(super) fn routes(&self) -> impl Iterator<Item = usize> {
         let others = self.others.iter().map(|(_, route)| *route);
         self.common.iter().flatten().copied().chain(others).chain(self.any)
     }
 
-    /// Returns the methods without a fixed slot.
+    /// Returns the methods of the path's routes that have no fixed slot.
     pub(super) fn others(&self) -> impl Iterator<Item = &Method> {
         self.others.iter().map(|(method, _)| method)
     }
@@ -45,7 +45,8 @@ impl Methods {
         is_new
     }
 
-    /// Returns the route of a method. HEAD falls back to GET.
+    /// Returns the index of the route for a method. HEAD falls back to GET, then every method to the route
+    /// for all methods.
     pub(super) fn find(&self, method: &Method) -> Option<usize> {
         let own = match slot(method) {
             Some(slot) if *method == Method::HEAD => self.common[slot].or(self.common[0]),
@@ -55,7 +56,7 @@ impl Methods {
         own.or(self.any)
     }
 
-    /// Returns the methods for the `Allow` header (RFC 9110 §10.2.1).
+    /// Returns the methods for the `Allow` header (RFC 9110 §10.2.1). OPTIONS is always one of them.
     pub(super) fn allowed(&self) -> Vec<String> {
         let is_allowed = |method: &Method| self.find(method).is_some() || *method == Method::OPTIONS;
         let common = COMMON.iter().filter(|method| is_allowed(method)).map(Method::to_string);

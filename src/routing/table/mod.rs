@@ -37,19 +37,20 @@ pub(crate) struct RouteTable {
     routes: Vec<CompiledRoute>,
     /// Index of the route for unmatched paths.
     not_found: Option<usize>,
-    /// Index of the route whose layers surround answers to unmatched paths. `None` if the server has no
-    /// layers.
+    /// Index of the route whose layers surround the server's answers to unmatched paths. `None` if the router
+    /// itself has no layers.
     around_all: Option<usize>,
     /// Value of `Allow` for `OPTIONS *`: the methods of all paths.
     allow_all: HeaderValue,
-    /// Methods of all routes that are not in the standards.
+    /// Methods of all routes that have no fixed slot in [`Methods`], such as PROPFIND.
     extension_methods: Vec<Method>,
+    /// Number of routes that run on the pool.
     pub(crate) async_routes: usize,
     /// Metrics of requests without a route.
     pub(crate) unmatched: Arc<RouteMetrics>,
-    /// Shapes the responses that the server creates itself.
+    /// Hook that shapes the error responses that the server creates itself.
     pub(crate) on_error: Option<OnError>,
-    /// Present if the table has an async route.
+    /// Pool for the async routes. The registry sets it before it publishes a table that has any.
     pub(crate) pool: Option<Pool>,
 }
 
@@ -60,7 +61,8 @@ struct CompiledPath {
     allow: HeaderValue,
     /// The last parameter matches the rest of the path.
     has_rest: bool,
-    /// Index of the route whose layers surround answers that no route of the path gives.
+    /// Index of the route whose layers surround the server's answers to methods that the path has no route
+    /// for. `None` if the routes of the path share no layers.
     around: Option<usize>,
 }
 
@@ -72,7 +74,7 @@ pub(crate) struct PathParams<'t, 'p> {
 }
 
 impl<'p> PathParams<'_, 'p> {
-    /// Iterates over the names and the values as sent.
+    /// Iterates over the names and the values, as they are in the path that was looked up.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'p str)> {
         self.values.iter()
     }
@@ -96,7 +98,7 @@ pub(crate) enum Found<'t, 'p> {
 /// A request that no route serves.
 pub(crate) struct Unserved<'t> {
     pub(crate) reason: Reason<'t>,
-    /// Index of the route whose layers surround the answer.
+    /// Index of the route whose layers surround the answer. `None` if no layers do.
     pub(crate) around: Option<usize>,
 }
 
@@ -109,9 +111,9 @@ pub(crate) enum Reason<'t> {
     NotAllowed(&'t HeaderValue),
     /// An OPTIONS request for a path without an OPTIONS route. The value is for the `Allow` header.
     Options(&'t HeaderValue),
-    /// The method is in no standard and no route has it.
+    /// The method is not one of RFC 9110, not PATCH, and no route has it.
     UnknownMethod,
-    /// The request asks for a tunnel.
+    /// The request asks for a tunnel (CONNECT). A lookup does not return this reason.
     Tunnel,
 }
 
@@ -121,7 +123,7 @@ impl Found<'_, '_> {
     pub(crate) fn may_change(&self, path: &str) -> bool {
         match self {
             Self::Route(_, None) => false,
-            // What the parameters do not hold is equal to the route's template, which is normalized.
+            // The path outside the parameters equals the route's template, which is normalized.
             Self::Route(_, Some(params)) => params.are_encoded(),
             Self::NotFoundHandler(_) | Self::Unserved(_) => path.contains('%'),
         }
@@ -147,7 +149,8 @@ impl RouteTable {
         }
     }
 
-    /// Returns the result for a path that no route matches.
+    /// Returns the result for a path that no route matches: the handler for unmatched paths, or else 404 or
+    /// 501.
     #[cold]
     fn unmatched<'t>(&'t self, method: &Method) -> Found<'t, 'static> {
         match self.not_found {
@@ -172,12 +175,13 @@ impl RouteTable {
         self.unserved(Reason::Options(&self.allow_all))
     }
 
-    /// Returns the result for a request that matches no path.
+    /// Returns the result for a request that no route serves because of this reason, with the router's layers
+    /// around the answer.
     pub(crate) fn unserved<'t>(&'t self, reason: Reason<'t>) -> Found<'t, 'static> {
         Found::Unserved(Unserved { reason, around: self.around_all })
     }
 
-    /// Returns `true` for methods of the standards, and for those that a route has.
+    /// Returns `true` for the methods of RFC 9110, for PATCH, and for those that a route has.
     fn knows(&self, method: &Method) -> bool {
         Methods::has_slot(method)
             || matches!(*method, Method::TRACE | Method::CONNECT)

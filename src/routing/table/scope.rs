@@ -6,7 +6,7 @@ use crate::routing::{
     route::{Dispatch, Route},
 };
 
-/// A group as a route that is added later needs it.
+/// The prefix, dispatch and layers of a group, for routes that are added while the server runs.
 #[derive(Clone)]
 pub(crate) struct Scope {
     /// Path prefix, including those of the outer groups.
@@ -17,8 +17,8 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Returns how many segments the prefix has if the path is below it or equal to it. A parameter matches a
-    /// parameter of any name.
+    /// Returns the number of segments of the prefix if the path is below it or equal to it. Returns `None`
+    /// otherwise, and for an empty prefix. A parameter matches a parameter of any name.
     fn covers(&self, path: &str) -> Option<usize> {
         let is_param = |segment: &str| segment.starts_with('{') && !segment.starts_with("{{");
         let mut segments = path.trim_start_matches('/').split('/');
@@ -40,8 +40,8 @@ impl Scope {
     }
 }
 
-/// Puts a route into the innermost group whose prefix its path begins with, so that the group's middleware
-/// covers it. A group without a prefix has no such routes.
+/// Gives a route the layers, and unless it has one the dispatch, of the innermost group whose prefix its path
+/// begins with. Changes nothing if there is none. Groups with an empty prefix are left out.
 ///
 /// # Errors
 ///

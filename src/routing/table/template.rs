@@ -4,7 +4,8 @@ use matchit::InsertError;
 
 use crate::proto::percent;
 
-/// Checks a template and returns its normal form, in which paths are looked up.
+/// Checks the characters and the syntax of a template and returns its normal form, in which paths are looked
+/// up. Its parameters are checked when it is inserted: see [`problem`].
 ///
 /// # Errors
 ///
@@ -26,7 +27,8 @@ pub(super) fn checked(template: &str) -> Result<String, String> {
     Ok(percent::normalized(template).into_owned())
 }
 
-/// Returns the problem of a template that the router refused. `others` are the templates that it has.
+/// Describes the error of a template that matchit refused, as the end of a sentence. `others` are the
+/// templates that were added before.
 pub(super) fn problem<'t>(
     template: &str,
     error: &InsertError,
@@ -54,7 +56,7 @@ pub(super) fn problem<'t>(
     }
 }
 
-/// Returns `true` if both templates have a parameter, or the same text, in each segment.
+/// Returns `true` if the templates differ at most in the names of their parameters.
 fn is_same_shape(one: &str, other: &str) -> bool {
     fn shape(template: &str) -> impl Iterator<Item = (&str, Option<bool>)> {
         template.split('/').map(|segment| match segment.find('{') {
@@ -65,7 +67,7 @@ fn is_same_shape(one: &str, other: &str) -> bool {
     shape(one).eq(shape(other))
 }
 
-/// Returns the template in the syntax of this router if it is in that of another framework.
+/// Returns the template in our syntax if a segment of it is in that of another framework, otherwise `None`.
 fn in_our_syntax(template: &str) -> Option<String> {
     let mut is_foreign = false;
     let segments: Vec<_> = template
@@ -81,7 +83,7 @@ fn in_our_syntax(template: &str) -> Option<String> {
     is_foreign.then(|| segments.join("/"))
 }
 
-/// Returns a segment in our syntax if it is a parameter in the syntax of another framework.
+/// Returns a segment in our syntax if it is a parameter in the syntax of another framework, otherwise `None`.
 fn foreign_parameter(segment: &str) -> Option<String> {
     let one = |name: &str| format!("{{{}}}", name_in(name, "name"));
     let rest = |name: &str| format!("{{*{}}}", name_in(name, "rest"));
@@ -118,7 +120,7 @@ fn foreign_parameter(segment: &str) -> Option<String> {
     }
 }
 
-/// Returns the first identifier in a text, or another one.
+/// Returns the first identifier in a text, or `otherwise` if it has none.
 fn name_in<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
     text.split(|character| !is_part(character)).find(|name| !name.is_empty()).unwrap_or(otherwise)

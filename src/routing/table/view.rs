@@ -11,7 +11,7 @@ use crate::{request::Context, routing::handler::Chain};
 pub(crate) struct TableView {
     pub(crate) table: Arc<RouteTable>,
     pub(crate) context: Arc<Context>,
-    /// By route index. `None` for static routes.
+    /// Handler chains by route index. `None` for static routes.
     chains: Vec<Option<Arc<Chain>>>,
 }
 
@@ -28,7 +28,8 @@ impl TableView {
         Arc::new(Self { table, context, chains })
     }
 
-    /// Returns the handler chain of a route, or `None` for a static route.
+    /// Returns the handler chain of the route with this index. `None` for a static route, which runs no
+    /// handler.
     pub(crate) fn chain(&self, route: usize) -> Option<&Arc<Chain>> {
         self.chains.get(route)?.as_ref()
     }
