@@ -167,9 +167,20 @@ fn an_upgraded_connection_answers_its_first_request_on_stream_1() {
 
 #[test]
 fn ten_thousand_streams_leave_nothing_behind() {
+    leave_nothing_behind(10_000);
+}
+
+#[test]
+#[ignore = "takes minutes: the long form of the test of ten thousand streams"]
+fn ten_million_streams_leave_nothing_behind() {
+    leave_nothing_behind(10_000_000);
+}
+
+fn leave_nothing_behind(streams: u32) {
     let mut server = Server::greeted(Limits::default(), &[]);
     let mut held = 0;
-    for id in (1..40_001).step_by(4) {
+    // Two streams each.
+    for id in (1..2 * streams).step_by(4) {
         let body =
             [headers(id + 2, &request("POST", "/echo"), false), frame(DATA, END_STREAM, id + 2, b"abc")];
         server.feed(&[get(id, "/"), body.concat()].concat());
