@@ -36,7 +36,7 @@ mod signals;
 mod soak;
 mod sockets;
 mod systemd;
-#[cfg(test)]
+#[cfg(all(test, feature = "io-uring"))]
 #[path = "../testing.rs"]
 mod testing;
 mod tokens;

@@ -66,6 +66,7 @@ fn http1(engine: &str) {
     }
 }
 
+#[cfg(feature = "http2")]
 fn http2(engine: &str) {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     /// `GET http://t/demo/plaintext`, without the dynamic table.
