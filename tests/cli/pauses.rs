@@ -1,11 +1,8 @@
 //! The process is stopped past its deadlines: what peers sent in time is served afterwards.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    thread,
-    time::Duration,
-};
+#[cfg(any(feature = "http2", feature = "ws", feature = "dev-cert"))]
+use std::io::{Read, Write};
+use std::{net::TcpStream, thread, time::Duration};
 
 use rustix::process::Signal;
 

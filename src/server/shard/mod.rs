@@ -38,7 +38,7 @@ pub(crate) struct Shard<E> {
     local: Local,
     /// Connections that were woken, or whose outlets were filled, and that have not been visited.
     woken: WakeQueue,
-    /// Where to report that the shard is drained; `None` before the drain and after the report.
+    /// Receiver of the report that the shard is drained; `None` before the drain and after the report.
     drained: Option<mpsc::Sender<(usize, DrainCounts)>>,
     stopping: bool,
     /// Time of the last search for idle connections that found none.
