@@ -71,8 +71,8 @@ impl<P: Payload> Subscription<P> {
     /// when the subscription [`rests`](Self::rests), or when a poll returned `Pending`. The first event still
     /// goes through the queue.
     ///
-    /// Returns `false` if the subscription belongs to another shard, or if the mailbox of its relay is full or
-    /// closed. A subscription that is still catching up must not be connected.
+    /// Returns `false` if the subscription belongs to another shard, or if the mailbox of its relay is full
+    /// or closed. A subscription that is still catching up must not be connected.
     pub fn connect(&self, outlet: OutletKey) -> bool {
         self.relay().connect(&self.queue, outlet)
     }
