@@ -20,8 +20,8 @@ pub struct Limits {
     /// Maximum length of a request line, in bytes; over HTTP/2 that of the request target. Default 8 KiB. A
     /// longer one is answered with `414`.
     pub request_line_bytes: usize,
-    /// Maximum length of a request head (request line and header fields), in bytes. Default 32 KiB, as
-    /// much as common proxies forward, at most 64 KiB. A longer one is answered with `431`. Each connection may
+    /// Maximum length of a request head (request line and header fields), in bytes. Default 32 KiB, as much
+    /// as common proxies forward, at most 64 KiB. A longer one is answered with `431`. Each connection may
     /// hold this much received data.
     pub head_bytes: usize,
     /// Maximum number of header fields in a head. Default 100. More are answered with `431`. It bounds the

@@ -242,7 +242,8 @@ fn a_route_in_foreign_syntax_is_refused_at_the_start() {
     let error = builder(twice).start().unwrap_err().to_string();
     assert_eq!(
         error,
-        "invalid route GET /a/{x}: the route `/a/{b}` matches the same paths; give the parameters the same names"
+        "invalid route GET /a/{x}: the route `/a/{b}` matches the same paths; give the parameters the \
+         same names"
     );
     let server = start(routes());
     let error = server.routes().add_blocking(get("/t/:id", |_: Request| "")).unwrap_err().to_string();

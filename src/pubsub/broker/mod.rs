@@ -315,8 +315,8 @@ impl Broker {
         self.0.count_store_error(error);
     }
 
-    /// Returns the error of a broker that has not started. The first time it is logged, unless a server is just
-    /// starting.
+    /// Returns the error of a broker that has not started. The first time it is logged, unless a server is
+    /// just starting.
     fn not_started(&self) -> PublishError {
         if !self.0.has_server.load(Ordering::SeqCst) && !self.0.has_warned.swap(true, Ordering::SeqCst) {
             tracing::warn!("broker belongs to no server, refusing events and streams: use `Builder::broker`");
