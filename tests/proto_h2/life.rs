@@ -24,7 +24,7 @@ fn the_server_says_what_it_allows_before_anything_comes() {
     let mut server = Server::with(Limits { connect_protocol: true, ..Limits::default() });
     let sent = server.frames();
     assert_eq!(kinds(&sent), [SETTINGS, WINDOW_UPDATE]);
-    assert_eq!(sent[0].payload, settings(&[(3, 100), (4, 65_536), (6, 16_384), (8, 1), (9, 1)]));
+    assert_eq!(sent[0].payload, settings(&[(3, 100), (4, 65_536), (6, 32_768), (8, 1), (9, 1)]));
     assert_eq!((sent[1].stream, sent[1].number()), (0, 1024 * 1024 - 65_535));
     let limits = Limits {
         header_table_bytes: 100,
@@ -34,7 +34,7 @@ fn the_server_says_what_it_allows_before_anything_comes() {
     };
     let sent = Server::with(limits).frames();
     assert_eq!(kinds(&sent), [SETTINGS], "defaults are not said");
-    assert_eq!(sent[0].payload, settings(&[(1, 100), (3, 100), (6, 16_384), (9, 1)]));
+    assert_eq!(sent[0].payload, settings(&[(1, 100), (3, 100), (6, 32_768), (9, 1)]));
 }
 
 #[test]

@@ -188,11 +188,12 @@ fn the_parts_of_a_cookie_are_joined() {
 #[test]
 fn large_header_lists_are_refused_and_the_connection_goes_on() {
     let mut server = greeted();
-    let long = "x".repeat(8_200);
+    let long = "x".repeat(16_400);
     let fields = [request("GET", "/"), vec![("x-a", long.as_str()), ("x-b", &long), ("x-c", "1")]].concat();
     let block = block(&fields);
     server.feed(&frame(HEADERS, END_STREAM, 1, &block[..16_000]));
-    server.feed(&frame(CONTINUATION, END_HEADERS, 1, &block[16_000..]));
+    server.feed(&frame(CONTINUATION, 0, 1, &block[16_000..32_000]));
+    server.feed(&frame(CONTINUATION, END_HEADERS, 1, &block[32_000..]));
     assert_eq!(server.seen.pop(), Some(Seen::Refused { id: 1, reject: Reject::HeadTooLong, ends: true }));
     server.feed(&get(3, "/"));
     assert!(matches!(server.seen.pop(), Some(Seen::Request { id: 3, .. })));

@@ -1,9 +1,12 @@
 //! Scopes: the groups of a router, kept for routes that are added while the server runs.
 
 use super::RouteError;
-use crate::routing::{
-    handler::Layer,
-    route::{Dispatch, Route},
+use crate::{
+    proto::percent,
+    routing::{
+        handler::Layer,
+        route::{Dispatch, Route},
+    },
 };
 
 /// The prefix, dispatch and layers of a group, for routes that are added while the server runs.
@@ -21,8 +24,9 @@ impl Scope {
     /// otherwise, and for an empty prefix. A parameter matches a parameter of any name.
     fn covers(&self, path: &str) -> Option<usize> {
         let is_param = |segment: &str| segment.starts_with('{') && !segment.starts_with("{{");
+        let (path, prefix) = (percent::normalized(path), percent::normalized(&self.prefix));
         let mut segments = path.trim_start_matches('/').split('/');
-        let prefix = self.prefix.trim_start_matches('/');
+        let prefix = prefix.trim_start_matches('/');
         let mut length = 0;
         for expected in prefix.split('/').filter(|segment| !segment.is_empty()) {
             let segment = segments.next()?;
