@@ -9,8 +9,8 @@ use crate::proto::h1 as proto;
 /// Maximum number of free buffers of a thread.
 const MAX_FREE: usize = 256;
 
-/// Maximum capacity of a free buffer, bytes. A larger one is freed, so that large heads do not occupy memory
-/// for long.
+/// Maximum capacity of a free buffer of head bytes. A head with a larger one is freed with all its buffers,
+/// so that large heads do not occupy memory for long.
 const MAX_FREE_CAPACITY: usize = 32 * 1024;
 
 thread_local! {
@@ -25,7 +25,8 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Creates a span. The limit of a head is far below 4 GiB.
+    /// Creates a span from `start` to before `end`. Both must be below 4 GiB; the limit of a head is far
+    /// below that.
     pub(crate) fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
     }
@@ -71,19 +72,20 @@ pub(crate) struct Head {
     pub(crate) headers: Vec<(Span, Span)>,
     /// Names and values of the path parameters.
     pub(crate) params: Vec<(Span, Span)>,
-    /// The last parameter matches the rest of the path.
+    /// `true` if the last parameter matches the rest of the path, such as `{*path}`.
     pub(crate) has_rest: bool,
 }
 
 impl Head {
-    /// Removes the header fields whose name `keeps` rejects.
+    /// Removes the header fields for whose name `keeps` returns `false`.
     #[cfg(feature = "http2")]
     pub(crate) fn retain_fields(&mut self, keeps: impl Fn(&[u8]) -> bool) {
         let bytes = &self.bytes;
         self.headers.retain(|(name, _)| keeps(&bytes[name.start as usize..name.end as usize]));
     }
 
-    /// Creates a head from a copy of `bytes`, in a buffer of this thread's free list.
+    /// Creates a head without fields and path around a copy of `bytes`. Its buffers come from this thread's
+    /// free list, or are new if that is empty.
     pub(crate) fn copy_from(bytes: &[u8], method: Method, version: Version) -> Self {
         let mut buffers = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
         buffers.bytes.extend_from_slice(bytes);
@@ -101,7 +103,7 @@ impl Head {
         }
     }
 
-    /// Copies the head, into buffers of this thread's free list.
+    /// Copies the head into buffers of this thread's free list, or new ones if that is empty.
     pub(crate) fn duplicate(&self) -> Self {
         let mut copy = Self::copy_from(&self.bytes, self.method.clone(), self.version);
         (copy.path, copy.query, copy.authority) = (self.path, self.query, self.authority);
@@ -111,14 +113,14 @@ impl Head {
         copy
     }
 
-    /// Returns the first value of a header. The name is case-insensitive.
+    /// Returns the first value of a header, or `None` without that header. The name is case-insensitive.
     pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
         let name = name.as_bytes();
         let found = self.headers.iter().find(|(other, _)| self.bytes(*other).eq_ignore_ascii_case(name));
         found.map(|(_, value)| self.bytes(*value))
     }
 
-    /// Returns all header names and values as sent, in order.
+    /// Returns all header names and values, in order.
     pub(crate) fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.headers.iter().map(|(name, value)| (self.bytes(*name), self.bytes(*value)))
     }
@@ -130,7 +132,7 @@ impl Head {
         Span::new(start, self.bytes.len())
     }
 
-    /// Returns the bytes of a span.
+    /// Returns the bytes of a span, or none if it lies outside the head.
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         self.bytes.get(span.start as usize..span.end as usize).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! Identifiers of requests.
 
-/// Maximum length of an identifier, bytes. A longer one is ignored.
+/// Maximum length of a request's identifier, bytes. A longer one is ignored.
 const MAX_BYTES: usize = 64;
 
 /// Identifier of a request, copied from its `x-request-id` field so that it outlives the request.
@@ -11,10 +11,10 @@ pub(crate) struct RequestId {
 }
 
 impl RequestId {
-    /// Name of the field.
+    /// Name of the header field.
     pub(crate) const FIELD: &'static str = "x-request-id";
 
-    /// Copies a value. Returns `None` if it is empty, too long or not visible ASCII.
+    /// Copies a value. Returns `None` if it is empty, longer than 64 bytes or not visible ASCII.
     pub(crate) fn new(value: &[u8]) -> Option<Self> {
         let is_valid = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
         let mut bytes = [0; MAX_BYTES];

@@ -2,7 +2,7 @@
 //!
 //! A request owns its head: one buffer, and ranges into it. The buffer comes from a free list of the thread
 //! and returns to the free list of the thread that drops the request. An inline request allocates nothing for
-//! its head.
+//! its head while that list has a buffer that is large enough.
 
 mod context;
 mod head;
@@ -35,7 +35,8 @@ pub use missing_state::MissingState;
 pub use peer::Peer;
 pub use trusted_proxies::TrustedProxies;
 
-/// Largest body that is collected on a streamed route, bytes. On other routes the route's limit applies.
+/// Largest body that [`Request::whole_body`] collects on a streamed route, bytes. On other routes the body is
+/// collected before, within the route's limit.
 const STREAMED_BODY_BYTES: usize = 1024 * 1024;
 
 /// A request.
@@ -76,7 +77,8 @@ impl Request {
         self.peer
     }
 
-    /// Returns the identifier that the client or a proxy has given the request.
+    /// Returns the identifier in the request's `x-request-id` header. `None` if there is none or it is not
+    /// valid: see [`RequestId::new`].
     pub(crate) fn id(&self) -> Option<RequestId> {
         RequestId::new(self.head.header(RequestId::FIELD)?)
     }
@@ -91,7 +93,7 @@ impl Request {
         self.head.version
     }
 
-    /// Returns the protocol of an extended CONNECT (RFC 8441 §4).
+    /// Returns the protocol of an extended CONNECT (RFC 8441 §4). `None` for other requests.
     #[cfg(feature = "ws")]
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         self.head.protocol.map(|span| self.head.bytes(span))
@@ -107,7 +109,7 @@ impl Request {
         self.head.query.map(|span| self.head.text(span))
     }
 
-    /// Converts to a request of the `http` crate with this URI.
+    /// Converts to a request of the `http` crate with this URI. Its extensions include the [`Peer`].
     pub(crate) fn into_http(mut self, uri: Uri) -> http::Request<Body> {
         let mut request = http::Request::new(self.take_body());
         *request.method_mut() = self.method().clone();
@@ -139,12 +141,14 @@ impl Request {
         pairs.into_iter().find_map(|(name, value)| (name == key).then_some(value))
     }
 
-    /// Returns the first value of a query key as bytes, percent-decoded. A `+` becomes a space.
+    /// Returns the first value of a query key as bytes, percent-decoded. A `+` becomes a space. Returns
+    /// `None` if the query lacks the key.
     pub fn query_bytes(&self, key: &str) -> Option<Cow<'_, [u8]>> {
         self.query_pairs().find(|(name, _)| **name == *key.as_bytes()).map(|(_, value)| value)
     }
 
-    /// Returns the keys and values of the query as bytes, percent-decoded, in order.
+    /// Returns the keys and values of the query as bytes, percent-decoded, in order. A key without `=` has an
+    /// empty value.
     pub(crate) fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
         let query = self.query().unwrap_or_default().as_bytes();
         query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
@@ -156,21 +160,22 @@ impl Request {
         })
     }
 
-    /// Returns the authority: that of the request target, or without one the value of `Host`.
+    /// Returns the host, and the port if one was sent: the authority of the request target, or without one
+    /// the value of `Host`.
     pub fn host(&self) -> Option<&str> {
         self.head.authority.map(|span| self.head.text(span))
     }
 
-    /// Returns the host and port that the client has asked for: that of a
-    /// [trusted proxy](crate::Builder::trusted_proxies) in `Forwarded` or `X-Forwarded-Host`, otherwise the
-    /// [`host`](Self::host).
+    /// Returns the host, and the port if one was sent, that the client has asked for: what a
+    /// [trusted proxy](crate::Builder::trusted_proxies) has sent in `Forwarded` or `X-Forwarded-Host`,
+    /// otherwise the [`host`](Self::host).
     ///
-    /// The origin of a page of this server has this host.
+    /// Requests of a page of this server name this host in their `Origin` header.
     pub fn original_host(&self) -> Option<&str> {
         self.context.trusted.host(self.peer, self.header_pairs()).or_else(|| self.host())
     }
 
-    /// Returns a path parameter, percent-decoded.
+    /// Returns a path parameter, percent-decoded. Returns `None` if the route has no parameter of this name.
     ///
     /// In a parameter that matches the rest of the path, such as `{*path}`, an encoded slash stays encoded
     /// (`%2F`), so that every plain slash separates two segments. [`param_segments`](Self::param_segments)
@@ -184,7 +189,7 @@ impl Request {
     }
 
     /// Iterates over the segments of a path parameter that matches the rest of the path, each
-    /// percent-decoded. Empty if there is no such parameter.
+    /// percent-decoded. Yields nothing if the route has no parameter of this name.
     ///
     /// ```
     /// use windlass::{Request, get};
@@ -208,7 +213,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// `400` if the parameter is invalid, or if the route has no parameter of this name. The text names it.
+    /// `400` if the parameter is invalid, or if the route has no parameter of this name. The text names the
+    /// parameter.
     pub fn param_as<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Rejection> {
         let value = self
             .param(name)
@@ -230,7 +236,8 @@ impl Request {
         parsed.map(Some).map_err(Rejection::bad_request)
     }
 
-    /// Returns a path parameter, percent-encoded. Unreserved characters that were sent encoded are plain.
+    /// Returns a path parameter, percent-encoded, in which unreserved characters are never encoded. Returns
+    /// `None` if the route has no parameter of this name.
     pub fn param_raw(&self, name: &str) -> Option<&str> {
         self.find_param(name).map(|(_, value)| value)
     }
@@ -256,17 +263,19 @@ impl Request {
         pairs.map(|(index, (name, value))| (head.text(*name), self.decoded_param(index, head.text(*value))))
     }
 
-    /// Returns the first value of a header, or `None` if it is not UTF-8. The name is case-insensitive.
+    /// Returns the first value of a header. The name is case-insensitive. Returns `None` if the request lacks
+    /// the header, or if its first value is not UTF-8.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
         std::str::from_utf8(self.header_bytes(name)?).ok()
     }
 
-    /// Returns the first value of a header as bytes. The name is case-insensitive.
+    /// Returns the first value of a header as bytes, or `None` if the request lacks it. The name is
+    /// case-insensitive.
     pub fn header_bytes(&self, name: impl AsRef<str>) -> Option<&[u8]> {
         self.head.header(name.as_ref())
     }
 
-    /// Returns all header names and values as sent, in order.
+    /// Returns all header names and values, in order. HTTP/2 names are lowercase.
     pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.head.header_pairs()
     }
@@ -279,7 +288,7 @@ impl Request {
             .collect()
     }
 
-    /// Returns the value of `Content-Type`.
+    /// Returns the value of `Content-Type`, or `None` if it is missing or not UTF-8.
     pub fn content_type(&self) -> Option<&str> {
         self.header(header::CONTENT_TYPE)
     }
@@ -289,7 +298,7 @@ impl Request {
         &self.body
     }
 
-    /// Returns the body for reading.
+    /// Returns the body mutably, for reading.
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
     }
@@ -299,12 +308,13 @@ impl Request {
         std::mem::take(&mut self.body)
     }
 
-    /// Takes the whole body.
+    /// Takes the whole body and leaves an empty one. Waits for the rest of it on a
+    /// [streamed](crate::Route::streamed) route.
     ///
     /// # Errors
     ///
-    /// `413` if the body is larger than the route's limit, or 1 MiB on a [streamed](crate::Route::streamed)
-    /// route. `400` if it ended early.
+    /// On a streamed route `413` if the body is larger than 1 MiB, and `400` if it is invalid or ended early.
+    /// On other routes the server answers such requests itself, with the route's limit.
     ///
     /// # Cancel safety
     ///
@@ -320,7 +330,8 @@ impl Request {
         self.body = body;
     }
 
-    /// Returns the address of the peer, or the address in a PROXY preamble. Returns `None` for a Unix socket.
+    /// Returns the address of the peer, or the client's address that a proxy has sent in the PROXY protocol.
+    /// Returns `None` for a Unix socket, and if the peer had disconnected before its address was read.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer.address()
     }
@@ -332,22 +343,26 @@ impl Request {
     }
 
     /// Returns the address of the client: that of the [`peer`](Self::peer), or a forwarded address if the
-    /// peer is a [trusted proxy](crate::Builder::trusted_proxies).
+    /// peer is a [trusted proxy](crate::Builder::trusted_proxies). Returns `None` if the peer has no address
+    /// and none was forwarded.
     ///
-    /// The forwarded address is the last one in `Forwarded` or `X-Forwarded-For` that is not a trusted proxy
-    /// itself.
+    /// The forwarded address is the last one in `Forwarded`, or without that header in `X-Forwarded-For`,
+    /// that is not a trusted proxy itself. If all are trusted it is the first one. Addresses before one that
+    /// is unreadable are ignored.
     pub fn client(&self) -> Option<std::net::IpAddr> {
         self.context.trusted.client(self.peer, self.header_pairs())
     }
 
-    /// Returns the value of this type that [`Router::state`](crate::Router::state) has added.
+    /// Returns the value of this type that [`Router::state`](crate::Router::state) has added, or `None` if
+    /// the router has none.
     ///
     /// A handler can also capture values in its closure, which the compiler checks.
     pub fn state<T: Send + Sync + Clone + 'static>(&self) -> Option<&T> {
         self.context.state.get::<T>()
     }
 
-    /// Like [`state`](Self::state), for handlers that require the value.
+    /// Returns the value of this type as [`state`](Self::state) does, or an error for `?` in handlers that
+    /// require it.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -374,18 +389,18 @@ impl Request {
         self.context.counters.clone()
     }
 
-    /// Returns the values that middleware has attached.
+    /// Returns the values that middleware has attached with [`extensions_mut`](Self::extensions_mut).
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// Returns the values that middleware has attached, for modification.
+    /// Returns the attached values mutably, so that middleware can attach others for the handler.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
     }
 }
 
-/// Decodes a part of a query (WHATWG URL §5.1).
+/// Decodes a key or value of a query: `%` sequences, and `+` as a space (WHATWG URL §5.1).
 fn form_decode(part: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'%', b'+', part).is_none() {
         return Cow::Borrowed(part);

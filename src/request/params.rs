@@ -15,17 +15,17 @@ use serde::{
 use super::Request;
 use crate::response::Rejection;
 
-/// Makes a value of the path parameters.
+/// Deserializes the path parameters of a request. See [`Request::params_as`] for the types and errors.
 pub(super) fn read<T: DeserializeOwned>(request: &Request) -> Result<T, Rejection> {
     T::deserialize(Params(request)).map_err(Error::into_rejection)
 }
 
-/// An error of the path parameters.
+/// An error of deserializing path parameters.
 #[derive(Debug)]
 enum Error {
-    /// A parameter that the client sent is invalid.
+    /// A parameter that the client sent is invalid. Becomes `400` with this text.
     Invalid(String),
-    /// The type of the argument does not fit the route.
+    /// The type does not fit the parameters of the route. Becomes `500`; the text is only logged.
     Mismatch(String),
 }
 
@@ -36,7 +36,7 @@ impl Error {
             Self::Mismatch(problem) => {
                 tracing::error!(
                     problem,
-                    "path parameters do not fit the type that the handler reads, answering 500"
+                    "path parameters of the route do not fit the type that the handler reads, answering 500"
                 );
                 let text = "The server failed to handle this request.";
                 Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, text)
@@ -78,7 +78,7 @@ impl<'de> Params<'de> {
         request.params().map(|(name, value)| Value { name, value })
     }
 
-    /// Returns the parameter of a route that has one.
+    /// Returns the only parameter of the route. Returns an error if the route has none or several.
     fn only(&self) -> Result<Value<'de>, Error> {
         let mut values = self.values();
         match (values.next(), values.count()) {
@@ -92,7 +92,7 @@ impl<'de> Params<'de> {
     }
 }
 
-/// Deserializes types of one parameter.
+/// Deserializes types that take the only parameter of the route.
 macro_rules! of_one_parameter {
     ($($method:ident)*) => {
         $(
@@ -185,7 +185,7 @@ impl<'de> de::Deserializer<'de> for Params<'de> {
     }
 }
 
-/// A parameter.
+/// The name and the decoded value of one path parameter.
 struct Value<'de> {
     name: &'de str,
     value: Cow<'de, str>,
@@ -200,7 +200,7 @@ impl Value<'_> {
     }
 }
 
-/// Deserializes types that are parsed from a text.
+/// Deserializes types that are parsed from the parameter's text.
 macro_rules! parsed {
     ($($method:ident $visit:ident $kind:literal)*) => {
         $(
@@ -274,7 +274,8 @@ impl<'de> de::Deserializer<'de> for Value<'de> {
         visitor.visit_enum(self)
     }
 
-    /// A pair in a list is the name and the value.
+    /// Deserializes a tuple in a list of parameters, such as `Vec<(String, String)>`, from the name and the
+    /// value.
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
         let name = Self { name: self.name, value: Cow::Borrowed(self.name) };
         visitor.visit_seq(SeqDeserializer::new([name, self].into_iter()))
@@ -293,7 +294,7 @@ impl<'de> IntoDeserializer<'de, Error> for Value<'de> {
     }
 }
 
-/// An enum without data is one of its names.
+/// Deserializes an enum without data from the name of its variant.
 impl<'de> EnumAccess<'de> for Value<'de> {
     type Error = Error;
     type Variant = WithoutData;
@@ -303,7 +304,7 @@ impl<'de> EnumAccess<'de> for Value<'de> {
     }
 }
 
-/// The content of an enum's variant, which a parameter does not have.
+/// The content of an enum's variant. A parameter has none, so variants with data are errors.
 struct WithoutData;
 
 impl<'de> VariantAccess<'de> for WithoutData {

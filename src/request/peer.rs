@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 /// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// The address of a TCP peer, or the address in a PROXY preamble.
+    /// The address of a TCP peer. On a listener with the PROXY protocol it is the client's address, which the
+    /// proxy has sent.
     Address(SocketAddr),
     /// A process on this machine, connected through a Unix socket.
     Local,

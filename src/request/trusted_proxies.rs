@@ -52,9 +52,10 @@ impl TrustedProxies {
     }
 
     /// Returns the host that the client has asked the outermost trusted proxy for. Returns `None` if the peer
-    /// is no trusted proxy, or names no host.
+    /// is no trusted proxy, or if neither header names a host.
     ///
-    /// That is the `host` of `Forwarded`, or without it the first `X-Forwarded-Host`.
+    /// That is the `host` of the first element of `Forwarded` that a trusted proxy has added and that has
+    /// one. Without it, it is the first value of `X-Forwarded-Host`.
     pub(crate) fn host<'a>(
         &self,
         peer: Peer,
@@ -78,8 +79,11 @@ impl TrustedProxies {
         host.or_else(|| values(b"x-forwarded-host").map(str::trim).find(|host| !host.is_empty()))
     }
 
-    /// Returns the address of the client behind the peer: the last forwarded address that is not a trusted
-    /// proxy.
+    /// Returns the address of the client. It is that of the peer if the peer is no trusted proxy, or `None`
+    /// if the peer has none.
+    ///
+    /// Behind a trusted proxy it is the last forwarded address that is not a trusted proxy. If there is no
+    /// such address, or an unreadable one comes after it, it is the first forwarded address after that.
     pub(crate) fn client<'a>(
         &self,
         peer: Peer,
@@ -122,12 +126,14 @@ fn hops<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<Option<I
     if forwarded.is_empty() { x_forwarded } else { forwarded }
 }
 
-/// Parses the `for=` parameter of one element of a `Forwarded` header.
+/// Parses the `for=` parameter of one element of a `Forwarded` header. Returns `None` if it is missing or no
+/// IP address.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     node(parameter(element, "for")?)
 }
 
-/// Returns a parameter of one element of a `Forwarded` header, without quotes.
+/// Returns the value of a parameter of one element of a `Forwarded` header, without quotes. The name is
+/// case-insensitive.
 fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
     element.split(';').find_map(|pair| {
         let (key, value) = pair.trim().split_once('=')?;

@@ -25,7 +25,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// `400` if a key is missing or invalid. The text names it.
+    /// `400` if the query does not match the type. The text names a missing key. For an invalid value it
+    /// names the problem, not always the key.
     pub fn query_as<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
         let read = serde_html_form::from_str(self.query().unwrap_or_default());
         read.map_err(|error| invalid(StatusCode::BAD_REQUEST, "query", error))
@@ -36,8 +37,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// `400` if a parameter is invalid. The text names it. `500`, and a log line, if the route does not have
-    /// the parameters of the type.
+    /// `400` if a parameter is invalid. The text describes the problem. `500`, and a log line, if the route
+    /// has another number of parameters than the type, or none of a field's name.
     pub fn params_as<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
         params::read(self)
     }
@@ -58,11 +59,10 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// - `415` if the content type is not JSON.
-    /// - `400` if the body is not valid JSON.
+    /// - `415` if the content type is neither `application/json` nor `application/…+json`.
+    /// - `400` if the body is not valid JSON or not complete.
     /// - `422` if the JSON does not match the type.
-    /// - `413` if the body is larger than the route's limit, or 1 MiB on a [streamed](crate::Route::streamed)
-    ///   route.
+    /// - `413` on a [streamed](crate::Route::streamed) route if the body is larger than 1 MiB.
     ///
     /// # Cancel safety
     ///
@@ -84,6 +84,7 @@ impl Request {
     /// # Errors
     ///
     /// - `415` if the content type is not that of a form.
+    /// - `400` if the body is not complete.
     /// - `422` if the form does not match the type.
     /// - `413` if the body is too large, as for [`json`](Self::json).
     ///

@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::{IntoResponse, Response};
 use crate::body::{BodyError, BoxError};
 
-/// An error response: a status and a text for the peer.
+/// An error response: a status and a line of plain text for the peer.
 ///
 /// Methods of [`Request`](crate::Request) such as [`param_as`](crate::Request::param_as) return it as their
 /// error, so `?` answers the request. Handlers create their own.
@@ -29,7 +29,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Creates a rejection. The text becomes the response body.
+    /// Creates a rejection. The text and a line break become the response body.
     pub fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
         Self { status, text: text.into(), source: None }
     }
@@ -39,7 +39,7 @@ impl Rejection {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// Sets the cause of the error. The peer does not see it.
+    /// Sets the source of the error. It is neither sent nor logged.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         Self { source: Some(source.into()), ..self }
@@ -71,7 +71,7 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// Converts to `413` for a body above its limit, and to `400` for one that is invalid or ended early.
+/// Converts to `413` for a body above its limit, and to `400` for every other error.
 impl From<BodyError> for Rejection {
     fn from(error: BodyError) -> Self {
         let rejection = match &error {
@@ -87,8 +87,8 @@ impl From<BodyError> for Rejection {
 
 /// The error type of a handler that uses `?` on errors of any type.
 ///
-/// A [`Rejection`] becomes its own response. Any other error is logged with its sources and becomes a `500`
-/// response, which reveals nothing about it.
+/// A [`Rejection`] becomes its own response and is not logged. Any other error is logged with its sources and
+/// becomes a `500` response, which reveals nothing about it.
 ///
 /// ```
 /// use windlass::{HandlerError, Request};

@@ -4,10 +4,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// An ordered list of header names and values.
 ///
-/// The first `Content-Type` comes first. A response with no other header allocates nothing for the list.
+/// The first `Content-Type` comes first, whenever it was added. A list with no other header allocates
+/// nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    /// Stored separately, because many responses have no other header.
+    /// First `Content-Type`. Stored separately, because many responses have no other header.
     content_type: Option<HeaderValue>,
     others: Vec<(HeaderName, HeaderValue)>,
 }
@@ -36,18 +37,18 @@ impl Fields {
         self.others.retain(|(known, _)| known != name);
     }
 
-    /// Returns the first value of a header. The name is case-insensitive.
+    /// Returns the first value of a header, or `None` without that header. The name is case-insensitive.
     pub fn first(&self, name: &str) -> Option<&HeaderValue> {
         self.iter().find(|(known, _)| known.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns all headers in order.
+    /// Returns all headers: the first `Content-Type`, then the others in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let content_type = self.content_type.iter().map(|value| (&header::CONTENT_TYPE, value));
         content_type.chain(self.others.iter().map(|(name, value)| (name, value)))
     }
 
-    /// Returns the number of headers.
+    /// Returns the number of header lines: each value of a repeated name counts.
     pub fn len(&self) -> usize {
         usize::from(self.content_type.is_some()) + self.others.len()
     }

@@ -12,17 +12,19 @@ use crate::body::Body;
 ///
 /// | type | response |
 /// |---|---|
-/// | `&'static str`, `String` | the text as `text/plain; charset=utf-8` |
+/// | [`Response`], `http::Response` | itself |
+/// | `&'static str`, `String`, `Cow<'static, str>` | the text as `text/plain; charset=utf-8` |
 /// | `&'static [u8]`, `Vec<u8>`, `Bytes` | the bytes as `application/octet-stream` |
+/// | [`Body`] | the body without a content type |
 /// | [`StatusCode`] | an empty response with this status |
 /// | `()` | an empty response with status `200` |
 /// | `(StatusCode, R)` | `R` with this status |
-/// | `([(name, value); N], R)` | `R` with these headers |
+/// | `([(name, value); N], R)` | `R` with these headers, each in place of those of its name |
 /// | `(StatusCode, [(name, value); N], R)` | `R` with this status and these headers |
-/// | `(HeaderMap, R)`, `(StatusCode, HeaderMap, R)` | `R` with these headers, and this status |
+/// | `(HeaderMap, R)`, `(StatusCode, HeaderMap, R)` | `R` with these headers, as above, and this status |
 /// | [`Html<R>`](crate::Html) | `R` as `text/html; charset=utf-8` |
 /// | [`Redirect`](crate::Redirect) | a redirect |
-/// | `Result<R, E>` | `R` or `E` |
+/// | `Result<R, E>` | `R` or `E`, which is also an `IntoResponse` |
 /// | [`Json<T>`](crate::Json) | `T` as JSON, with the feature `json` |
 ///
 /// ```

@@ -25,10 +25,11 @@ pub use redirect::Redirect;
 
 /// A response: status, headers and body.
 ///
-/// The server sets `Content-Length`, `Transfer-Encoding` and `Connection`, and ignores a handler's values.
-/// The exception is `Connection: close`, which closes the connection after the response. Over HTTP/2 it asks
-/// the peer to open no new streams. The server sets `Date` unless the handler does. A 1xx status does not end
-/// a request, so the server answers `500` instead.
+/// The server sets `Content-Length`, `Transfer-Encoding` and `Connection`, and ignores a handler's values,
+/// with two exceptions. `Connection: close` closes the connection after the response; over HTTP/2 it asks the
+/// peer to open no new streams. A response to HEAD and a `304` keep their first `Content-Length`. The server
+/// sets `Date` unless the handler does. A 1xx status does not end a request, so the server answers `500`
+/// instead.
 ///
 /// ```
 /// use windlass::{Response, http::StatusCode};
@@ -43,13 +44,13 @@ pub struct Response {
     note: Option<Box<Note>>,
 }
 
-/// Extra information for the connection. Few responses have it.
+/// Extra information of a response for the connection. Few responses have it.
 #[derive(Debug)]
 enum Note {
     /// Outcome of a protocol handshake. The protocol that created it takes it out of the response.
     #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "WebSocket is the only handshake"))]
     Handshake(Box<dyn Any + Send>),
-    /// Reason why the server answered in the handler's place.
+    /// Reason why the server answered instead of the handler, for the end hooks.
     Error(&'static str),
 }
 
@@ -93,7 +94,7 @@ impl Response {
         Self::status_only(status).with_header(header::LOCATION, location)
     }
 
-    /// Creates a `200` response with this content type.
+    /// Creates a `200` response with this content type and body.
     pub fn typed(content_type: HeaderValue, body: impl Into<Body>) -> Self {
         let mut response = Self { body: body.into(), ..Self::default() };
         response.fields.append(header::CONTENT_TYPE, content_type);
@@ -116,8 +117,9 @@ impl Response {
 
     /// Sets a header. Replaces all values of that name.
     ///
-    /// An invalid name or value, such as one with a line break, is logged and makes this a `500` response. To
-    /// handle the error, convert the name and value yourself and use [`fields_mut`](Self::fields_mut).
+    /// An invalid name or value, such as one with a line break, is logged and replaces the whole response by
+    /// a `500`. To handle the error, convert the name and value yourself and use
+    /// [`fields_mut`](Self::fields_mut).
     #[must_use]
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
@@ -137,12 +139,12 @@ impl Response {
         }
     }
 
-    /// Sets the reason why the server answers in the handler's place.
+    /// Sets the reason why the server answers instead of the handler. Replaces the outcome of a handshake.
     pub(crate) fn with_error(self, error: &'static str) -> Self {
         Self { note: Some(Box::new(Note::Error(error))), ..self }
     }
 
-    /// Returns the reason why the server answered in the handler's place.
+    /// Returns the reason why the server answered instead of the handler. `None` for a handler's response.
     pub(crate) fn error(&self) -> Option<&'static str> {
         match self.note.as_deref()? {
             Note::Error(error) => Some(error),
@@ -150,7 +152,8 @@ impl Response {
         }
     }
 
-    /// Copies a response whose body is complete. The copy of any other response has no body.
+    /// Copies the response. A body that is not complete, trailers and the outcome of a handshake are left
+    /// out.
     pub(crate) fn duplicate(&self) -> Self {
         let body = Bytes::copy_from_slice(self.body.as_bytes().unwrap_or_default());
         let copy = Self { status: self.status, fields: self.fields.clone(), ..Self::default() };
@@ -161,7 +164,8 @@ impl Response {
         }
     }
 
-    /// Attaches the outcome of a protocol handshake.
+    /// Attaches the outcome of a protocol handshake, which the connection takes out when it sends the
+    /// response.
     #[cfg(feature = "ws")]
     pub(crate) fn with_handshake(self, handshake: Box<dyn Any + Send>) -> Self {
         Self { note: Some(Box::new(Note::Handshake(handshake))), ..self }
@@ -172,7 +176,7 @@ impl Response {
         matches!(self.note.as_deref(), Some(Note::Handshake(_)))
     }
 
-    /// Takes the outcome of a protocol handshake.
+    /// Takes the outcome of a protocol handshake. Returns `None` if the response has none.
     #[cfg(feature = "ws")]
     pub(crate) fn take_handshake(&mut self) -> Option<Box<dyn Any + Send>> {
         match *self.note.take()? {
@@ -189,7 +193,7 @@ impl Response {
         self.status
     }
 
-    /// Returns the first value of a header.
+    /// Returns the first value of a header, or `None` without that header. The name is case-insensitive.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&HeaderValue> {
         self.fields.first(name.as_ref())
     }
@@ -209,7 +213,7 @@ impl Response {
         &self.body
     }
 
-    /// Returns the body for modification.
+    /// Returns the body mutably, for reading or replacement.
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
     }

@@ -4,7 +4,8 @@ use http::StatusCode;
 
 use super::{IntoResponse, Response};
 
-/// A redirect. [`Response::redirect`] takes any status.
+/// A redirect with one of three statuses. [`Response::redirect`] takes any status. An invalid location, such
+/// as one with a line break, becomes a `500` response.
 ///
 /// ```
 /// use windlass::{Redirect, post};
@@ -17,7 +18,7 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// Redirects with `303 See Other`: the client sends a GET. For the answer to a form.
+    /// Redirects with `303 See Other`: the client sends a GET to `location`. For the answer to a form.
     pub fn to(location: &str) -> Self {
         Self { status: StatusCode::SEE_OTHER, location: location.to_owned() }
     }
