@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-/// Runs a test in a process of its own, where it may count file descriptors or lower limits.
+/// Runs the calling test again in a process of its own, where it may count file descriptors or lower limits.
 ///
-/// `test` is the path of the test in this crate. Returns `true` in the new process and `false` in the
-/// original one.
+/// `test` is the path of that test in this crate. Returns `true` in the new process, which runs the body of
+/// the test, and `false` in the original one once the new process has ended.
 ///
 /// # Panics
 ///

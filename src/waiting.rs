@@ -1,7 +1,7 @@
-//! Futures that wait for time in every handler: inline, on a worker of the pool, and in an event stream.
+//! Time limits and ticks for async handlers: inline, on a worker of the pool, and in an event stream.
 //!
 //! They use the timers of the shard or of the tokio runtime that polls them. A plain `fn` on a blocking
-//! thread of the pool blocks with `std::thread::sleep` instead.
+//! thread of the pool cannot await them and uses `std::thread::sleep`.
 
 use std::{
     error::Error,
@@ -14,7 +14,7 @@ use std::{
 
 use windlass_actors::{clock, sleep, sleep_until};
 
-/// The error of [`timeout`]: the time is over and the future was not ready.
+/// The error of [`timeout`]: the time limit has passed and the future was not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
 
@@ -26,7 +26,7 @@ impl fmt::Display for Elapsed {
 
 impl Error for Elapsed {}
 
-/// Waits for a future, for at most `limit`.
+/// Waits for a future, for at most `limit`, and returns its output.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,7 +41,8 @@ impl Error for Elapsed {}
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if the time passed first. A future that is ready wins, even if it is polled after that time.
+/// [`Elapsed`] if the time limit passes first. A future that is ready when it is polled wins, even if the
+/// limit has passed.
 ///
 /// # Panics
 ///
@@ -62,7 +63,7 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output,
     .await
 }
 
-/// Ticks at a fixed rate. Created by [`interval`].
+/// A source of ticks at a fixed rate. Created by [`interval`].
 #[derive(Debug)]
 pub struct Interval {
     next: Instant,

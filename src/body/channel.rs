@@ -21,9 +21,9 @@ use super::{BodyError, Frame};
 #[derive(Default)]
 struct ChannelState {
     frames: VecDeque<Frame>,
-    /// Copied bytes after `frames`, to which further copies are appended.
+    /// Copied bytes that follow `frames`. Further copies are appended to them.
     copied: BytesMut,
-    /// Sum of the [`cost`] of `frames` and `copied`.
+    /// Sum of the [`cost`] of the data in `frames` and of `copied`. Trailers cost nothing.
     queued_bytes: usize,
     /// End of the body, set once by the producer. The queued frames come before it.
     end: Option<Result<(), BodyError>>,
@@ -34,14 +34,14 @@ struct ChannelState {
 }
 
 impl ChannelState {
-    /// Ends the buffer of copied bytes: what is queued next comes after it.
+    /// Moves the copied bytes to `frames`, so that frames can be queued after them.
     fn finish_copied(&mut self) {
         if !self.copied.is_empty() {
             self.frames.push_back(Frame::Data(self.copied.split().freeze()));
         }
     }
 
-    /// Removes and returns the next frame.
+    /// Removes and returns the next frame, or `None` if nothing is queued. Does not change `queued_bytes`.
     fn pop(&mut self) -> Option<Frame> {
         if self.frames.is_empty() {
             self.finish_copied();
@@ -50,11 +50,12 @@ impl ChannelState {
     }
 }
 
-/// Size of a queue entry and of the buffer's own allocation.
+/// Bytes that the window counts for each buffer in addition to its content: a queue entry and the buffer's
+/// own allocation.
 const OVERHEAD_BYTES: usize = 128;
 
-/// Returns the bytes that a buffer counts in the window. They include a fixed overhead, which dominates in a
-/// queue of tiny buffers.
+/// Returns the bytes that the window counts for a buffer: its length and [`OVERHEAD_BYTES`], which dominate
+/// in a queue of tiny buffers.
 fn cost(piece: &Bytes) -> usize {
     piece.len() + OVERHEAD_BYTES
 }
@@ -70,7 +71,8 @@ impl Shared {
     }
 }
 
-/// Creates a channel whose producer may run ahead by `window_bytes`.
+/// Creates a channel whose producer waits while `window_bytes` or more are queued; 0 counts as 1. `len_bytes`
+/// is the length of the body, if it is known.
 pub(super) fn channel(window_bytes: usize, len_bytes: Option<u64>) -> (BodySender, Receiver) {
     let shared = Arc::new(Shared { state: Mutex::default(), window_bytes: window_bytes.max(1) });
     let receiver = Receiver { shared: shared.clone(), left_bytes: len_bytes, is_endless: false };
@@ -84,7 +86,8 @@ pub struct BodySender {
 }
 
 impl BodySender {
-    /// Waits until the window has room, then queues bytes. Skips empty bytes.
+    /// Waits until the window has room, then queues bytes, which may exceed the rest of the window. Empty
+    /// bytes are not queued.
     ///
     /// # Errors
     ///
@@ -101,9 +104,8 @@ impl BodySender {
         Ok(())
     }
 
-    /// Queues bytes unless the window is full. Never waits.
-    ///
-    /// The bytes may exceed the rest of the window. Empty bytes are not queued.
+    /// Queues bytes if the window has room, without waiting for the consumer. They may exceed the rest of the
+    /// window. Empty bytes are not queued.
     ///
     /// # Errors
     ///
@@ -119,12 +121,13 @@ impl BodySender {
         Ok(())
     }
 
-    /// Waits until the window has room. Returns `false` if the consumer has been dropped.
+    /// Waits until the window has room or the consumer is dropped. Returns `false` if it has been dropped.
     pub async fn ready(&mut self) -> bool {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
-    /// Polls for room in the window. Returns `false` if the consumer has been dropped.
+    /// Polls for room in the window. Returns `true` if there is room, and `false` if the consumer has been
+    /// dropped.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.shared.lock();
         if state.is_closed {
@@ -137,7 +140,8 @@ impl BodySender {
         Poll::Pending
     }
 
-    /// Queues bytes without waiting. They may exceed the window.
+    /// Queues bytes even if the window is full. Does nothing if they are empty or the consumer has been
+    /// dropped.
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
@@ -152,8 +156,9 @@ impl BodySender {
         wake(state, |s| s.consumer.take());
     }
 
-    /// Queues a copy of bytes without waiting. Copies that the consumer has not taken yet are joined in one
-    /// buffer, so tiny pieces cost no more memory than their bytes.
+    /// Queues a copy of bytes even if the window is full. Successive copies that the consumer has not taken
+    /// are joined in one buffer, so tiny pieces cost little more memory than their bytes. Does nothing if the
+    /// bytes are empty or the consumer has been dropped.
     #[cfg(feature = "http2")]
     pub(crate) fn push_copy(&mut self, bytes: &[u8]) {
         let mut state = self.shared.lock();
@@ -168,8 +173,8 @@ impl BodySender {
         wake(state, |s| s.consumer.take());
     }
 
-    /// Returns how many bytes the consumer has not taken; `None` if it has been dropped. If there are any,
-    /// the task is woken when it takes some, or is dropped.
+    /// Returns the number of content bytes that the consumer has not taken, or `None` if it has been dropped.
+    /// The task is woken when the consumer takes some so that the window has room, or is dropped.
     #[cfg(feature = "http2")]
     pub(crate) fn poll_untaken(&mut self, cx: &mut Context<'_>) -> Option<usize> {
         let mut state = self.shared.lock();
@@ -195,8 +200,8 @@ impl BodySender {
         poll_fn(|cx| self.poll_closed(cx)).await;
     }
 
-    /// Polls whether the consumer has been dropped. It shares its waker with
-    /// [`poll_ready`](Self::poll_ready): the task that polled last is woken.
+    /// Polls until the consumer has been dropped. It shares its waker with [`poll_ready`](Self::poll_ready):
+    /// only the task that polled last is woken.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.shared.lock();
         if state.is_closed {
@@ -211,12 +216,12 @@ impl BodySender {
         self.shared.lock().is_closed
     }
 
-    /// Ends the body.
+    /// Ends the body as complete. The consumer receives the queued bytes first.
     pub fn finish(mut self) {
         self.end(Ok(()));
     }
 
-    /// Ends the body with trailers.
+    /// Ends the body as complete, with trailers after the queued bytes.
     pub fn finish_with(mut self, trailers: HeaderMap) {
         let mut state = self.shared.lock();
         state.finish_copied();
@@ -254,10 +259,10 @@ impl std::fmt::Debug for BodySender {
     }
 }
 
-/// Receiving half.
+/// Receiving half of a channel, the consumer of its frames. Dropping it discards what is queued.
 pub(crate) struct Receiver {
     shared: Arc<Shared>,
-    /// Number of bytes not received yet, if the length was given.
+    /// Number of content bytes not received yet. `None` if the channel was created without a length.
     left_bytes: Option<u64>,
     /// See [`Source::is_endless`](super::Source::is_endless).
     pub(super) is_endless: bool,

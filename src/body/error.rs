@@ -12,9 +12,9 @@ pub enum BodyError {
     Aborted,
     /// The peer sent an invalid body, or sent it too slowly. The text names the fault.
     Peer(&'static str),
-    /// The body is larger than the limit.
+    /// The body is larger than the limit of [`Body::collect`](super::Body::collect).
     TooLarge,
-    /// The producer of the body failed.
+    /// The producer of the body, such as a [`Source`](super::Source), failed with this error.
     Producer(BoxError),
 }
 

@@ -10,7 +10,7 @@ use http_body::{Body as HttpBody, SizeHint};
 
 use super::{Body, BodyError, BoxError, Frame, Source};
 
-/// Request body, as a tower service reads it.
+/// A body as a tower service reads that of a request.
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -26,7 +26,7 @@ impl HttpBody for Body {
         Self::poll_frame(self.get_mut(), cx).map(|polled| polled.map(|result| result.map(frame)))
     }
 
-    /// A complete buffer may still be followed by trailers, so this is stricter than [`Body::is_empty`].
+    /// Returns `true` if neither content nor trailers follow. [`Body::is_empty`] leaves out the trailers.
     fn is_end_stream(&self) -> bool {
         matches!(self.0, super::Kind::Empty)
     }
@@ -37,7 +37,7 @@ impl HttpBody for Body {
 }
 
 impl Body {
-    /// Creates a body from a body of the `http-body` crate. Feature `tower`.
+    /// Creates a body from a body of the `http-body` crate. Requires the feature `tower`.
     ///
     /// It is polled on the thread of the handler, so on an async route it may use tokio.
     pub fn from_http<B>(body: B) -> Self
@@ -47,8 +47,9 @@ impl Body {
         if body.is_end_stream() { Self::empty() } else { Self::source(HttpBodySource::new(body)) }
     }
 
-    /// Creates a body like [`from_http`](Self::from_http) does, but as a complete buffer if `body` returns
-    /// all of its content at the first poll. `endless` is [`Source::is_endless`].
+    /// Creates a body like [`from_http`](Self::from_http) does, but as a complete buffer if `body` knows its
+    /// length, returns all of its content at the first poll and has no trailers. `endless` is the result of
+    /// [`Source::is_endless`] otherwise.
     pub(crate) async fn from_http_buffered<B>(body: B, endless: bool) -> Self
     where
         B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,

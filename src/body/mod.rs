@@ -4,8 +4,8 @@
 //! a [`Source`] that is polled, or the receiving end of a channel.
 //!
 //! The channel has a window in bytes. A connection streams a request to its handler through it, and a handler
-//! on the pool streams its response to the connection. The producer may run ahead by the window, then it
-//! waits until the consumer has taken bytes.
+//! on the pool streams its response to the connection. The producer waits while the queued bytes fill the
+//! window, until the consumer has taken some.
 
 mod channel;
 mod error;
@@ -69,14 +69,16 @@ impl Body {
 
     /// Creates a body whose content comes from the returned sender.
     ///
-    /// The sender may run ahead of the reader by `window_bytes`, then [`BodySender::send`] waits. Dropping
-    /// the sender without [`BodySender::finish`] ends the body with [`BodyError::Aborted`].
+    /// [`BodySender::send`] waits while `window_bytes` or more are queued, to which each buffer adds 128
+    /// bytes of overhead. Dropping the sender without [`BodySender::finish`] ends the body with
+    /// [`BodyError::Aborted`].
     pub fn channel(window_bytes: usize) -> (BodySender, Self) {
         let (sender, receiver) = channel::channel(window_bytes, None);
         (sender, Self(Kind::Channel(receiver)))
     }
 
-    /// Creates a body like [`channel`](Self::channel) does, with a length that is known in advance.
+    /// Creates a body like [`channel`](Self::channel) does, with a length that is known in advance. The
+    /// sender must send exactly `len_bytes`; the channel does not check it.
     pub fn channel_with_len(window_bytes: usize, len_bytes: u64) -> (BodySender, Self) {
         let (sender, receiver) = channel::channel(window_bytes, Some(len_bytes));
         (sender, Self(Kind::Channel(receiver)))
@@ -105,7 +107,8 @@ impl Body {
         Self(Kind::WithTrailers(Box::new(WithTrailers::new(self, trailers))))
     }
 
-    /// Returns the number of bytes not read yet, if it is known.
+    /// Returns the number of content bytes not read yet. Returns `None` if it is not known, and for a body
+    /// with added trailers.
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
             Kind::Empty => Some(0),
@@ -117,7 +120,7 @@ impl Body {
         }
     }
 
-    /// Returns `true` if the body is known to have no bytes left.
+    /// Returns `true` if the body is known to have no content left. Trailers may follow.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
@@ -143,7 +146,7 @@ impl Body {
         }
     }
 
-    /// Waits for the next frame, which may be the trailers. Returns `None` at the end.
+    /// Waits for the next frame, which may be the trailers. Returns `None` at the end of the body.
     ///
     /// # Errors
     ///
@@ -156,12 +159,12 @@ impl Body {
         poll_fn(|cx| self.poll_frame(cx)).await
     }
 
-    /// Reads the complete body into one buffer.
+    /// Reads the rest of the body into one buffer, without the trailers.
     ///
     /// # Errors
     ///
-    /// [`BodyError::TooLarge`] if the body exceeds `limit_bytes`. Other errors are those of
-    /// [`next`](Self::next).
+    /// [`BodyError::TooLarge`] if the body exceeds `limit_bytes`; what was read is lost. Other errors are
+    /// those of [`next`](Self::next).
     pub async fn collect(mut self, limit_bytes: usize) -> Result<Bytes, BodyError> {
         if let Kind::Full(bytes) = &mut self.0 {
             return if bytes.len() <= limit_bytes {
@@ -180,7 +183,8 @@ impl Body {
         Ok(all.freeze())
     }
 
-    /// Waits for the trailers and discards content that has not been read. Returns `None` if there are none.
+    /// Waits for the trailers, takes them, and discards content that has not been read. Returns `None` if
+    /// there are none.
     ///
     /// # Errors
     ///
@@ -211,8 +215,8 @@ impl Body {
         }
     }
 
-    /// Polls for the kind of the next frame, and leaves the frame where it is. A source is not asked: see
-    /// [`FrameKind::Unknown`].
+    /// Polls for the kind of the next frame without taking the frame. A source is not polled: the kind is
+    /// then [`FrameKind::Unknown`] if it is endless, and [`FrameKind::Data`] otherwise.
     #[cfg(feature = "http2")]
     pub(crate) fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<FrameKind> {
         match &mut self.0 {
@@ -225,7 +229,8 @@ impl Body {
         }
     }
 
-    /// Returns the content if the body is empty or a complete buffer.
+    /// Returns the content if the body is empty or a complete buffer, with or without added trailers. Returns
+    /// `None` for a channel or a source.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
             Kind::Empty => Some(&[]),
@@ -235,7 +240,7 @@ impl Body {
         }
     }
 
-    /// Returns the content if the body is empty or a complete buffer.
+    /// Returns the content if the body is empty or a complete buffer, and has no added trailers.
     ///
     /// # Errors
     ///
@@ -258,8 +263,8 @@ impl Body {
         }
     }
 
-    /// Replaces this body with a channel. Returns the channel's sender and the original body. The caller must
-    /// send the frames of the original body.
+    /// Replaces this body with a channel that has the same length. Returns the channel's sender and the
+    /// original body. The caller must send the frames of the original body.
     pub(crate) fn replace_with_channel(&mut self, window_bytes: usize) -> (BodySender, Self) {
         let body = std::mem::take(self);
         let (sender, mut receiver) = channel::channel(window_bytes, body.len());
@@ -268,7 +273,7 @@ impl Body {
         (sender, body)
     }
 
-    /// Returns `true`, directly after a frame, if the next poll would be pending: see [`Source::rests`].
+    /// Returns [`Source::rests`] of a source, and `false` for any other body.
     pub(crate) fn rests(&self) -> bool {
         match &self.0 {
             Kind::Source(source) => source.rests(),
@@ -276,14 +281,16 @@ impl Body {
         }
     }
 
-    /// Called repeatedly while the server drains: see [`Source::drain`].
+    /// Calls [`Source::drain`] of a source. The server calls this repeatedly while it drains. Does nothing
+    /// for any other body, also for a source with added trailers.
     pub(crate) fn drain(&mut self) {
         if let Kind::Source(source) = &mut self.0 {
             source.as_mut().drain();
         }
     }
 
-    /// Connects an outlet for direct delivery: see [`Source::connect`].
+    /// Connects an outlet for direct delivery from a source: see [`Source::connect`]. Returns
+    /// [`OutletAnswer::Never`] for any other body.
     pub(crate) fn connect(&mut self, outlet: OutletKey) -> OutletAnswer<SharedChunk> {
         match &mut self.0 {
             Kind::Source(source) => source.as_mut().connect(outlet),
@@ -291,7 +298,7 @@ impl Body {
         }
     }
 
-    /// Called with the time of the last direct delivery: see [`Source::delivered`].
+    /// Passes the time of the last direct delivery to the source: see [`Source::delivered`].
     pub(crate) fn delivered(&mut self, at: Instant) {
         if let Kind::Source(source) = &mut self.0 {
             source.as_mut().delivered(at);

@@ -1,10 +1,10 @@
-//! Connects a stream to an outlet: direct delivery of its events while it is idle, instead of a poll for
-//! them.
+//! The answer of a source that is asked to connect to an outlet: direct delivery of its events while it is
+//! idle, instead of a poll for them.
 
 use windlass_actors::OutletEvent;
 
-/// Answer of a source to an outlet that its events may come through. `T` is what the stream sends for an
-/// event. Only sources of this crate connect an outlet.
+/// Result of [`Source::connect`](super::Source::connect). `T` is the type of what is sent for an event. Only
+/// sources of this crate connect an outlet.
 #[derive(Clone, Copy, Debug)]
 pub enum OutletAnswer<T: 'static> {
     /// The source must always be polled.

@@ -14,7 +14,7 @@ use windlass_actors::OutletKey;
 use super::outlet::OutletAnswer;
 use crate::proto::h1::encode::SharedChunk;
 
-/// Error with which the producer of a body may end it.
+/// Error of any type, such as the one with which the producer of a body ends it.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Part of a body.
@@ -30,11 +30,11 @@ pub enum Frame {
 #[cfg(feature = "http2")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameKind {
-    /// Content bytes.
+    /// Content bytes, or the next frame of a source that ends by itself, which is not polled for its kind.
     Data,
-    /// No data: trailers, the end of the body, or an error.
+    /// No content: trailers, the end of the body, or an error.
     End,
-    /// The body must be polled to find out. Only event streams are of this kind, whose frames are small.
+    /// Frame of an endless source, such as an event stream, whose kind only a poll for the frame shows.
     Unknown,
 }
 
@@ -43,13 +43,13 @@ pub trait Source: Send {
     /// Polls for the next frame. Returns `None` at the end of the body.
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>>;
 
-    /// Returns `true`, directly after a frame, if the next poll would be pending and the task that polled
-    /// last will be woken. The caller can skip that poll. Default: `false`.
+    /// Returns `true` if the next poll would be pending and the task that polled last will be woken, so that
+    /// the caller can skip that poll. Called directly after a poll that returned a frame. Default: `false`.
     fn rests(&self) -> bool {
         false
     }
 
-    /// Returns the total length of the body in bytes, if it is known. Default: `None`.
+    /// Returns the number of bytes that the source will still produce, if it is known. Default: `None`.
     fn len_bytes(&self) -> Option<u64> {
         None
     }
@@ -68,18 +68,19 @@ pub trait Source: Send {
         false
     }
 
-    /// Called repeatedly while the server drains. An endless body should come to an end. Default: does
+    /// Called repeatedly while the server drains. A source of an endless body should end it. Default: does
     /// nothing.
     fn drain(self: Pin<&mut Self>) {}
 
-    /// Connects an outlet for direct delivery while the source [rests](Self::rests). Only for sources of this
-    /// crate.
+    /// Connects an outlet for direct delivery while the source [rests](Self::rests). Only sources of this
+    /// crate implement it. Default: [`OutletAnswer::Never`].
     #[doc(hidden)]
     fn connect(self: Pin<&mut Self>, _outlet: OutletKey) -> OutletAnswer<SharedChunk> {
         OutletAnswer::Never
     }
 
-    /// Called with the time of the last direct delivery before the source is polled again.
+    /// Called with the time of the last direct delivery, before the source is polled again. Default: does
+    /// nothing.
     #[doc(hidden)]
     fn delivered(self: Pin<&mut Self>, _at: Instant) {}
 }

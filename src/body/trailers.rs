@@ -8,10 +8,10 @@ use http::HeaderMap;
 use super::FrameKind;
 use super::{Body, BodyError, Frame};
 
-/// Content followed by trailers.
+/// Content followed by trailers, which replace those of the content.
 pub(super) struct WithTrailers {
     content: Body,
-    /// `None` once they have been returned.
+    /// Added trailers. `None` once they have been returned.
     trailers: Option<HeaderMap>,
 }
 

@@ -10,7 +10,7 @@ use crate::{
     response::Rejection,
 };
 
-/// Rejects a request for a reason that is the server's. The text is logged, not sent.
+/// Logs a problem that is the server's fault and returns a `500` rejection that does not contain it.
 fn internal(problem: String) -> Rejection {
     tracing::error!("{problem}, answering 500");
     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle this request.")
@@ -18,8 +18,8 @@ fn internal(problem: String) -> Rejection {
 
 /// A clone of the value of this type that [`Router::state`](crate::Router::state) has added.
 ///
-/// A server whose router lacks the value does not start: [`RouterError`](crate::RouterError) names the route
-/// and the type.
+/// A server whose router lacks the value does not start, and a running one does not add the route:
+/// [`RouterError`](crate::RouterError) names the route and the type.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct State<T>(pub T);
 
@@ -47,7 +47,8 @@ impl<T> Deref for State<T> {
 }
 
 /// A clone of the value of this type that middleware has attached with
-/// [`Request::extensions_mut`](crate::Request::extensions_mut).
+/// [`Request::extensions_mut`](crate::Request::extensions_mut). Without such a value the request is answered
+/// with `500`; `Option<Extension<T>>` is then `None`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Extension<T>(pub T);
 
@@ -59,7 +60,7 @@ impl<T: Clone + Send + Sync + 'static> FromRequestParts for Extension<T> {
     async fn from_request_parts(request: &mut Request) -> Result<Self, Rejection> {
         request.extensions().get::<T>().cloned().map(Self).ok_or_else(|| {
             let name = std::any::type_name::<T>();
-            internal(format!("no middleware has attached a value of type {name}"))
+            internal(format!("no middleware has attached an extension of type {name}"))
         })
     }
 }

@@ -33,15 +33,15 @@
 //!
 //! | extractor | gives | refuses with |
 //! |---|---|---|
-//! | [`Path<T>`](Path) | the path parameters: one value, a tuple, a struct or a map | `400`; `500` if the route has another number of parameters |
+//! | [`Path<T>`](Path) | the path parameters: one value, a tuple, a struct or a map | `400`; `500` if the type does not fit the parameters of the route |
 //! | [`Query<T>`](Query) | the query | `400` |
 //! | [`State<T>`](State) | a value of [`Router::state`](crate::Router::state) | nothing: the server does not start without the value |
 //! | [`Extension<T>`](Extension) | a value that middleware has attached | `500` |
-//! | [`ConnectInfo<T>`](ConnectInfo) | the address of the peer | `500` on a Unix socket |
-//! | `Method`, `Uri`, `Version`, `HeaderMap` | that part of the head | `400` for a target that the `http` crate does not accept |
+//! | [`ConnectInfo<T>`](ConnectInfo) | the address of the peer | `500` for `SocketAddr` on a Unix socket |
+//! | `Method`, `Uri`, `Version`, `HeaderMap` | that part of the head | `Uri`: `400` for a target that the `http` crate does not accept |
 //! | [`Json<T>`](crate::Json) | the body as JSON | `415`, `400`, `422`, `413` |
 //! | [`Form<T>`](Form) | the query of GET and HEAD, else the body as a form | `400`, `415`, `422`, `413` |
-//! | `Bytes`, `String` | the whole body | `413`; `400` for a text that is not UTF-8 |
+//! | `Bytes`, `String` | the whole body | `413`; `400` for a body that is not complete, or a `String` that is not UTF-8 |
 //! | [`Body`](crate::Body), [`Request`] | the body or the request as it is | nothing |
 //! | `Option<T>` | `None` where the part is absent, see [`OptionalFromRequestParts`] | as `T` where it is invalid |
 //! | `Result<T, T::Rejection>` | the outcome of `T` | nothing |
@@ -63,15 +63,16 @@ pub use optional::{OptionalFromRequest, OptionalFromRequestParts};
 #[cfg(feature = "json")]
 pub use typed::{Form, Path, Query};
 
-/// Marker of arguments that read only the head.
+/// Marker of [`FromRequest`] arguments that implement [`FromRequestParts`].
 #[derive(Debug)]
 pub struct ViaParts(());
 
-/// Marker of arguments that take the whole request.
+/// Marker of [`FromRequest`] arguments that take the whole request.
 #[derive(Debug)]
 pub struct ViaRequest(());
 
-/// A type of state that a handler needs. The server checks at its start that the router has it.
+/// A type of state that a handler needs. The server checks that the router has it, at the start and when it
+/// adds a route later.
 #[derive(Clone, Copy)]
 pub struct RequiredState {
     name: &'static str,
@@ -89,7 +90,7 @@ impl RequiredState {
         self.name
     }
 
-    /// Returns `true` if the values include one of this type.
+    /// Returns `true` if the router's values include one of this type.
     pub(crate) fn is_in(&self, state: &Extensions) -> bool {
         (self.is_in)(state)
     }
@@ -128,11 +129,13 @@ pub trait FromRequestParts: Sized {
     /// The response to a request that lacks the argument or has an invalid one.
     type Rejection: IntoResponse;
 
-    /// Set this to `true` if the future below is ready when it is first polled. The server then does without
-    /// keeping it. A future that breaks the promise is logged and answered with `500`.
+    /// `true` if the future of [`from_request_parts`](Self::from_request_parts) is always ready when it is
+    /// first polled. If all arguments of a handler are immediate, the server stores no future for them. If
+    /// the future is pending nevertheless, the error is logged and the request answered with `500`. Default:
+    /// `false`.
     const IMMEDIATE: bool = false;
 
-    /// Makes the argument.
+    /// Makes the argument, or the response that rejects the request. Then the handler is not called.
     fn from_request_parts(
         request: &mut Request,
     ) -> impl Future<Output = Result<Self, Self::Rejection>> + Send;
@@ -145,7 +148,8 @@ pub trait FromRequestParts: Sized {
 
 /// An argument of a handler that takes the whole request. A handler has at most one, as its last argument.
 ///
-/// `M` distinguishes arguments that need only the head, which can be the last one too, and is inferred.
+/// Types that implement [`FromRequestParts`] can be the last argument too. The parameter `M` distinguishes
+/// the two kinds and is inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an argument that a handler can take",
     label = "expected an extractor of `windlass::extract`, or `windlass::Request`"
@@ -157,7 +161,7 @@ pub trait FromRequest<M = ViaRequest>: Sized {
     /// See [`FromRequestParts::IMMEDIATE`].
     const IMMEDIATE: bool = false;
 
-    /// Makes the argument.
+    /// Makes the argument, or the response that rejects the request. Then the handler is not called.
     fn from_request(request: Request) -> impl Future<Output = Result<Self, Self::Rejection>> + Send;
 
     /// The state that the argument needs. Default: none.

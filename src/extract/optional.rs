@@ -1,4 +1,4 @@
-//! Arguments that may be absent, and arguments whose refusal the handler sees.
+//! Optional arguments, and arguments whose rejection the handler gets as an `Err`.
 
 use std::{convert::Infallible, future::Future};
 
@@ -12,13 +12,13 @@ use crate::{request::Request, response::IntoResponse};
 
 /// An argument that a handler can take as `Option<Self>`.
 ///
-/// It is `None` if the request lacks that part. One that is there and invalid is refused, so that a mistake
+/// It is `None` if the request lacks that part. A request with an invalid part is rejected, so that a mistake
 /// of the client does not look like an absent value.
 pub trait OptionalFromRequestParts: Sized {
     /// The response to a request that has an invalid argument.
     type Rejection: IntoResponse;
 
-    /// Makes the argument.
+    /// Makes the argument, `None` if it is absent, or the response that rejects the request.
     fn from_request_parts(
         request: &mut Request,
     ) -> impl Future<Output = Result<Option<Self>, Self::Rejection>> + Send;
@@ -26,12 +26,12 @@ pub trait OptionalFromRequestParts: Sized {
 
 /// An argument that takes the body and that a handler can take as `Option<Self>`.
 ///
-/// `Option<Json<T>>` is `None` if the request has no `Content-Type`.
+/// [`Json`](crate::Json) implements it: `Option<Json<T>>` is `None` if the request has no `Content-Type`.
 pub trait OptionalFromRequest: Sized {
     /// The response to a request that has an invalid argument.
     type Rejection: IntoResponse;
 
-    /// Makes the argument.
+    /// Makes the argument, `None` if it is absent, or the response that rejects the request.
     fn from_request(request: Request) -> impl Future<Output = Result<Option<Self>, Self::Rejection>> + Send;
 }
 

@@ -11,8 +11,8 @@ use crate::{
 
 /// The path parameters of the route, percent-decoded.
 ///
-/// `Path<u32>` for one parameter, `Path<(u32, String)>` for several in their order, and a struct or a map
-/// with the parameters' names.
+/// `Path<u32>` takes one parameter, `Path<(u32, String)>` all of them in their order, and a struct or a map
+/// takes them by name. For errors see [`Request::params_as`].
 ///
 /// ```
 /// use windlass::{extract::Path, get};
@@ -46,7 +46,8 @@ impl<T: DeserializeOwned + Send> FromRequestParts for Query<T> {
     }
 }
 
-/// A form: the query of a GET or HEAD request, else the body. See [`Request::form`].
+/// A form: the query of a GET or HEAD request ([`Request::query_as`]), otherwise the body
+/// ([`Request::form`]).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Form<T>(pub T);
 
