@@ -13,7 +13,7 @@ use super::{
     env::{Env, ShardTransport},
     io::Io,
     protocol::Protocol,
-    timers::Timers,
+    timers::{Timer, Timers},
     tls::TlsLayer,
 };
 use crate::{
@@ -189,7 +189,15 @@ impl Conn {
             self.io.rests = false;
             return self.after_event(env);
         }
-        self.seal(env);
+        if self.tls.is_some() {
+            self.seal(env);
+        } else if !self.io.outbox.is_empty() {
+            self.io.unsent_bytes = self.io.in_flight_bytes + self.io.outbox.len();
+            // Otherwise the timer of sending runs already.
+            if !std::mem::replace(&mut self.io.unsent, true) {
+                self.io.timers.start_at(Timer::Write, env.write_deadline());
+            }
+        }
         env.deadlines.schedule(self.io.id, &mut self.io.timers);
     }
 
