@@ -16,6 +16,9 @@ use crate::{
     proto::{h1::encode::SharedChunk, semantics::is_forbidden_trailer},
 };
 
+/// Maximum number of empty frames that one poll takes from a body.
+const FRAMES_PER_CALL: usize = 1024;
+
 /// A reply whose body is being sent.
 pub(super) struct Streaming {
     body: Body,
@@ -231,16 +234,14 @@ impl Streaming {
 
     /// Takes the next piece, or the end, from the body. Returns a part if the body has neither or has failed.
     fn poll_body(&mut self, env: &mut Env, telemetry: &Telemetry, cx: &mut Context<'_>) -> Option<Part> {
-        match self.body.poll_frame(cx) {
+        match poll_not_empty(&mut self.body, cx) {
             Poll::Pending => {
                 self.wait.for_producer(env.now);
                 Some(Part::Pending)
             }
-            // It would look like the end.
-            Poll::Ready(Some(Ok(Frame::Data(data)))) if data.is_empty() => self.poll_body(env, telemetry, cx),
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
                 self.wait.for_window(env.now, self.written);
-                self.take_piece(data, cx).err().map(Part::Failed)
+                self.take_piece(data, env, telemetry, cx).err()
             }
             Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
                 self.end = PieceEnd::Trailers(trailers);
@@ -254,26 +255,30 @@ impl Streaming {
         }
     }
 
-    fn take_piece(&mut self, data: Bytes, cx: &mut Context<'_>) -> Result<(), &'static str> {
+    fn take_piece(
+        &mut self,
+        data: Bytes,
+        env: &mut Env,
+        telemetry: &Telemetry,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Part> {
+        const TOO_LONG: Part = Part::Failed("body_longer_than_declared");
         if let Some(left) = &mut self.left {
-            *left = left.checked_sub(data.len() as u64).ok_or("body_longer_than_declared")?;
+            *left = left.checked_sub(data.len() as u64).ok_or(TOO_LONG)?;
             // The last piece ends the stream with it, if its producer has said that it is the last.
             if *left == 0 {
-                self.look_behind(cx)?;
+                match poll_not_empty(&mut self.body, cx) {
+                    Poll::Pending => {}
+                    Poll::Ready(None) => self.end = PieceEnd::Nothing,
+                    Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
+                        self.end = PieceEnd::Trailers(trailers);
+                    }
+                    Poll::Ready(Some(Ok(Frame::Data(_)))) => return Err(TOO_LONG),
+                    Poll::Ready(Some(Err(error))) => return Err(failed(env, telemetry, &error)),
+                }
             }
         }
         self.piece = data;
-        Ok(())
-    }
-
-    fn look_behind(&mut self, cx: &mut Context<'_>) -> Result<(), &'static str> {
-        match self.body.poll_frame(cx) {
-            Poll::Pending => {}
-            Poll::Ready(None) => self.end = PieceEnd::Nothing,
-            Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => self.end = PieceEnd::Trailers(trailers),
-            Poll::Ready(Some(Ok(Frame::Data(_)))) => return Err("body_longer_than_declared"),
-            Poll::Ready(Some(Err(_))) => return Err("body_failed"),
-        }
         Ok(())
     }
 
@@ -282,6 +287,20 @@ impl Streaming {
     pub(super) fn deadline(&self, env: &Env) -> Option<(Instant, Late)> {
         self.wait.deadline(env)
     }
+}
+
+/// Polls a body for a frame that is not empty data, which would look like the end.
+///
+/// A body that is never short of empty frames must not hold the shard: after some it is polled again later.
+fn poll_not_empty(body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+    for _ in 0..FRAMES_PER_CALL {
+        match body.poll_frame(cx) {
+            Poll::Ready(Some(Ok(Frame::Data(data)))) if data.is_empty() => {}
+            frame => return frame,
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 fn failed(env: &mut Env, telemetry: &Telemetry, error: &BodyError) -> Part {

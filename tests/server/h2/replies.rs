@@ -335,3 +335,16 @@ fn an_endless_reply_that_starts_after_the_clients_fin_is_reset() {
         std::iter::from_fn(|| peer.next()).filter(|frame| frame.kind == RST_STREAM).collect();
     assert!(resets.len() == 2 && resets.iter().all(|reset| reset.code() == CANCEL), "{resets:?}");
 }
+
+#[test]
+fn endless_empty_frames_do_not_block_the_shard() {
+    let router = Router::new()
+        .route(get("/endless", |_: Request| body(usize::MAX, 0, || None)))
+        .route(get("/small", |_: Request| "small"));
+    let server = builder(router).cores(Cores::Unpinned(1)).start().unwrap();
+    let mut client = Client::connect(&server);
+    let (response, _) = client.open(request(Method::GET, "/endless"));
+    assert_eq!(client.get("/small").text(), "small", "the same connection goes on");
+    assert_eq!(connect(&server).get("/small").text(), "small", "and another one");
+    drop(response);
+}
