@@ -1,12 +1,14 @@
 //! Connections that wait for a receive buffer, and what one receive may take while there are any.
 //!
 //! Bytes of a connection that arrive while no buffer is free stay in the kernel, and its receive fails: the
-//! connection is starved. As long as somebody starves, and for some turns after that:
+//! connection is starved. Free buffers go to the connections that have starved for longest: their receives
+//! are submitted first. A connection that finds no buffer again keeps its place.
+//!
+//! A few large bodies at the same time starve each other for moments, and are served best by large receives.
+//! But once somebody has waited for [`SCARCE_WAIT`], and for some turns after that:
 //!
 //! - A receive completes only once and takes at most its share of the buffers.
 //! - A repeated receive that takes many bytes is cancelled, so that it takes a turn like the others.
-//! - Free buffers go to the connections that have starved for longest: their receives are submitted first. A
-//!   connection that finds no buffer again keeps its place.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +23,10 @@ use crate::net::slots::ConnId;
 /// the turn of 200 connections that send without pause comes round in about a tenth of a second.
 const MIN_SHARE_BYTES: usize = 32 * 1024;
 
-/// Number of turns after the last starvation in which receives stay limited. A load that starves somebody in
+/// Wait from which on receives are limited.
+const SCARCE_WAIT: Duration = Duration::from_millis(10);
+
+/// Number of turns after the last long wait in which receives stay limited. A load that starves somebody in
 /// every other turn does not change its receives each time.
 const SCARCE_TURNS: u32 = 64;
 
@@ -62,7 +67,6 @@ impl Starved {
     /// Adds a connection whose receive found no free buffer: at its place, or at the end.
     pub(super) fn push(&mut self, id: ConnId, place: Option<Place>) -> Place {
         self.count += 1;
-        self.scarce_turns = SCARCE_TURNS;
         let place = place.unwrap_or_else(|| {
             self.next_number += 1;
             Place { number: self.next_number, since: clock::now() }
@@ -80,8 +84,11 @@ impl Starved {
     /// Ends a turn in which `free_bytes` are free: sets the share of a receive so that they are divided among
     /// the connections that wait.
     pub(super) fn divide(&mut self, free_bytes: usize) {
+        self.scarce_turns = match self.longest_wait() >= SCARCE_WAIT {
+            true => SCARCE_TURNS,
+            false => self.scarce_turns.saturating_sub(1),
+        };
         if self.waiting.is_empty() {
-            self.scarce_turns = self.scarce_turns.saturating_sub(1);
             self.share_bytes = self.share_bytes.saturating_mul(2).min(self.buffer_bytes);
         } else {
             let share = free_bytes / self.waiting.len();

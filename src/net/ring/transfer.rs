@@ -72,9 +72,9 @@ impl<T: Connection> Ring<T> {
         self.starved.divide(free_bytes);
         let mut left = free_bytes;
         while left > 0
-            && let Some(share) = self.starved.share()
             && let Some(id) = self.starved.pop()
         {
+            let share = self.starved.share().unwrap_or(self.buffers.buffer_bytes());
             let starved = self.sockets.get_mut(id).filter(|socket| socket.io.receive == Receive::Starved);
             if let Some(socket) = starved {
                 socket.io.receive = Receive::Idle;
