@@ -88,7 +88,7 @@ pub(super) struct Serve {
     pub(super) demo_blocking: bool,
 }
 
-/// Formats an error of clap as one line that says what is wrong and how to get help.
+/// Formats an error of clap as one line: the problem, clap's tip if there is one, and the command for help.
 pub(super) fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let mut lines = text.lines();
@@ -104,9 +104,9 @@ pub(super) fn one_line(error: &clap::Error) -> String {
     format!("{message}{tip}; see 'windlass --help'")
 }
 
-/// Parses a list of cores such as `0,2-3`.
+/// Parses a list of cores such as `0,2-3`. Returns an error text for a core above 4095 or an empty range.
 pub(super) fn cores(list: &str) -> Result<Vec<usize>, String> {
-    let invalid = || format!("invalid core list '{list}': write numbers and ranges such as 0,2-3");
+    let invalid = || format!("invalid core list '{list}': write numbers below 4096 and ranges such as 0,2-3");
     let mut cores = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -21,11 +21,11 @@ use windlass::{EngineKind, Limits, ListenOptions, PoolSettings, Timeouts, Truste
 pub(super) struct Config {
     /// Addresses as in `--listen`.
     listen: Vec<String>,
-    /// File with the certificate chain, in PEM, as in `--tls-cert`.
+    /// PEM file with the certificate chain of every listener that has none of its own, as in `--tls-cert`.
     tls_cert: Option<PathBuf>,
-    /// File with the private key, in PEM, as in `--tls-key`.
+    /// PEM file with the private key of `tls_cert`, as in `--tls-key`.
     tls_key: Option<PathBuf>,
-    /// Listeners with their own settings.
+    /// Listeners with their own settings, in addition to those of `listen`.
     listener: Vec<ListenerConfig>,
     pub(super) engine: EngineKind,
     shards: Option<usize>,
@@ -41,7 +41,7 @@ pub(super) struct Config {
     backlog: Option<u32>,
     send_buffer_bytes: Option<usize>,
     http2: Option<bool>,
-    /// HTTP/1.1 requests may ask for HTTP/2.
+    /// HTTP/1.1 requests may switch their connection to HTTP/2 with `Upgrade: h2c`.
     pub(super) h2c_upgrade: bool,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
@@ -54,14 +54,14 @@ pub(super) struct Config {
 #[serde(deny_unknown_fields)]
 struct ListenerConfig {
     address: String,
-    /// Every connection starts with a PROXY preamble.
+    /// Every connection must start with a header of the PROXY protocol.
     #[serde(default)]
     proxy_protocol: bool,
-    /// Speaks TLS. `None`: if there is a certificate.
+    /// The listener speaks TLS. `None`: it does if it or the top level of the file has a certificate.
     tls: Option<bool>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
-    /// Unset: as the server.
+    /// `None`: the listener follows the server's `http2`.
     http2: Option<ListenerHttp2>,
 }
 
@@ -74,7 +74,8 @@ enum ListenerHttp2 {
 }
 
 impl ListenerConfig {
-    /// Returns the listener. `default` is the certificate of the file's top level.
+    /// Returns the listener. `default` is the certificate of the file's top level. Returns an error text if
+    /// the settings contradict each other or the address is invalid.
     fn listener(&self, default: Option<&CertificateFiles>) -> Result<Listener, String> {
         let is_http2_only = self.http2 == Some(ListenerHttp2::Only);
         let certificate = self.certificate(default)?;
@@ -88,7 +89,8 @@ impl ListenerConfig {
         Ok(Listener { socket, proxy_protocol, certificate, is_http2_only })
     }
 
-    /// Returns the listener's own certificate, else the one of the file's top level.
+    /// Returns the listener's own certificate, or else the one of the file's top level. Returns `None` if the
+    /// listener does not speak TLS.
     fn certificate(&self, default: Option<&CertificateFiles>) -> Result<Option<CertificateFiles>, String> {
         let own = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         match (self.tls, own) {
@@ -108,7 +110,8 @@ impl ListenerConfig {
 }
 
 impl Config {
-    /// Reads a configuration file.
+    /// Reads and parses a configuration file, without checking the values. The error text names the file, and
+    /// the line if it is known.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
         let name = file.display();
         let text = std::fs::read_to_string(file)
@@ -121,14 +124,16 @@ impl Config {
         })
     }
 
-    /// Reads and checks a configuration file, and the files that it names.
+    /// Reads and checks a configuration file, together with its tokens, which the environment may override,
+    /// and the certificates and token files that it names.
     pub(super) fn check_file(file: &Path) -> Result<(), String> {
         let mut config = Self::read(file)?;
         config.topics = config.topics.resolve(&TopicFlags::default())?;
         config.check()
     }
 
-    /// Reads the file that the flags name, if any, and overrides it with the environment and the flags.
+    /// Reads the file that the flags name, if any, overrides it with the environment and the flags, and
+    /// checks the result.
     pub(super) fn resolve(args: &Serve) -> Result<Self, String> {
         let mut config = args.config.as_deref().map(Self::read).transpose()?.unwrap_or_default();
         if !args.listen.is_empty() {
@@ -155,7 +160,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks every part of the configuration.
+    /// Checks the limits, the pool, the listeners and their certificates, the topics, the cores and the
+    /// trusted proxies. The error text names the wrong setting.
     pub(super) fn check(&self) -> Result<(), String> {
         self.limits.check()?;
         self.pool.check()?;
@@ -166,15 +172,15 @@ impl Config {
         self.trusted_proxies().map(|_| ())
     }
 
-    /// Checks that strangers cannot publish at the addresses of these listeners. Sockets from systemd have an
-    /// address only after they were resolved.
+    /// Checks the topics, and that publishing needs a token if other machines can reach one of these
+    /// listeners. A socket from systemd has no address until it is resolved, and is left out before.
     pub(super) fn check_exposure(&self, listeners: &[Listener]) -> Result<(), String> {
         let listens: Vec<_> =
             listeners.iter().filter_map(|listener| listener.socket.address().cloned()).collect();
         self.topics.check(&listens)
     }
 
-    /// Returns the listeners, by default one on `127.0.0.1:8080`.
+    /// Returns the listeners of `listen` and of the sections, or one on `127.0.0.1:8080` if there are none.
     pub(super) fn listeners(&self) -> Result<Vec<Listener>, String> {
         let parse = |address: &str, certificate| {
             let socket = Socket::parse(address)?;

@@ -20,7 +20,8 @@ const VALID_DAYS: u32 = 397;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Creates a certificate and its key, and returns a message for the user.
+/// Creates a certificate and its key in `folder`, which is created if it is missing. `more` are further
+/// names. Returns a message for the user. Existing files are an error.
 pub(super) fn create(folder: &Path, more: Vec<String>) -> Result<String, String> {
     let mut names: Vec<String> = NAMES.map(str::to_owned).into();
     names.extend(more.into_iter().filter(|name| !NAMES.contains(&name.as_str())));

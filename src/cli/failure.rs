@@ -1,11 +1,12 @@
-//! Reasons for which a command ends, and their exit status.
+//! The reasons for which `windlass serve` fails. Each has an exit status of its own.
 
-/// The reason that the server did not start, or ended other than by a signal.
+/// The reason that the server did not start, or did not end cleanly.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Flags, configuration or system do not permit the server to start. Another start would not help.
+    /// Flags, configuration or system do not permit the server to start. Another start would not help. Exit
+    /// status 2.
     Refused(String),
-    /// Something failed that may work at the next start, such as a disk that is full.
+    /// Something failed that may work at the next start, such as a shard or a full disk. Exit status 1.
     Failed(String),
 }
 

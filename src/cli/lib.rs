@@ -1,6 +1,7 @@
 //! The command line: `windlass serve`, `doctor`, `load`, `soak`, `check-config` and `dev-cert`.
 //!
-//! Invalid input is reported as one line on standard error, with exit status 2.
+//! Errors are reported as one line on standard error. The exit status is 2 if the flags, the configuration or
+//! the system prevent the command, and 1 if the server or a measurement failed.
 //!
 //! - `args`, `config`, `listeners`, `tokens`, `topics`: flags and the configuration file.
 //! - `serve`: the server's life. It uses `signals`, `secure` (certificates), `sockets` and `systemd` (service
@@ -52,7 +53,7 @@ use failure::Failure;
 
 use doctor::Needs;
 
-/// Exit status if the flags, the configuration or the system prevent the command.
+/// Exit status of a command that the flags, the configuration or the system prevent.
 const INVALID: u8 = 2;
 
 /// Runs the command line of this process.

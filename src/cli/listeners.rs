@@ -12,7 +12,7 @@ pub(super) struct CertificateFiles {
 }
 
 impl CertificateFiles {
-    /// Accepts both files or neither.
+    /// Returns the files if both are set, and `None` if neither is. Returns an error text if one is missing.
     pub(super) fn from_options(cert: Option<&Path>, key: Option<&Path>) -> Result<Option<Self>, String> {
         match (cert, key) {
             (None, None) => Ok(None),
@@ -43,7 +43,7 @@ impl Socket {
         }
     }
 
-    /// Returns the name of a passed socket.
+    /// Returns the name that the configuration gives a socket from systemd. `None` for other sockets.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
             Self::Systemd(name) => name.as_deref(),
@@ -63,7 +63,7 @@ impl Socket {
 #[derive(Clone, Debug)]
 pub(super) struct Listener {
     pub(super) socket: Socket,
-    /// Every connection starts with a PROXY preamble.
+    /// Every connection must start with a header of the PROXY protocol.
     pub(super) proxy_protocol: bool,
     /// `None`: the listener speaks plain HTTP.
     pub(super) certificate: Option<CertificateFiles>,

@@ -1,5 +1,5 @@
-//! Logs: events on standard error and requests on standard output. Neither blocks a shard, and the process
-//! never waits for their readers.
+//! Logs: events on standard error and requests on standard output. Lines that their readers do not keep up
+//! with are lost, so neither blocks a shard. The end of the process waits at most a second for each reader.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -31,11 +31,12 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Starts logging for the process. `RUST_LOG` sets the level, by default `info`. Panics are logged too.
+    /// Starts logging for the process, with the access log on standard output if `access_log` is set.
+    /// `RUST_LOG` sets the level of the other events, by default `info`. Panics are logged too.
     ///
     /// # Errors
     ///
-    /// The system provides no thread.
+    /// The threads that write the lines could not be started.
     pub(super) fn start(access_log: bool) -> io::Result<Self> {
         let logs =
             Self { stdout: LineWriter::start(Stream::Stdout)?, stderr: LineWriter::start(Stream::Stderr)? };
@@ -58,7 +59,7 @@ impl Logs {
         Ok(logs)
     }
 
-    /// Returns a function that reads the number of lines lost so far, by stream.
+    /// Returns a function that returns the number of lines lost so far, by name of the stream.
     pub(super) fn lost_lines(&self) -> impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static {
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         move || {
@@ -74,7 +75,8 @@ impl Drop for Logs {
 }
 
 impl Logs {
-    /// Writes the remaining lines, and rejects further ones.
+    /// Waits until the remaining lines are written, for at most a second per stream, and discards further
+    /// ones. Logs how many lines were lost.
     pub(super) fn finish(&self) {
         let lost = self.stdout.finish();
         if lost > 0 {
@@ -88,8 +90,8 @@ impl Logs {
     }
 }
 
-/// Logs a panic. The standard library's own hook would write to standard error on the panicking thread, and
-/// block a shard if nobody reads.
+/// Logs a panic, except one that the topic store returns as an error. The standard library's own hook would
+/// write to standard error on the panicking thread, and block a shard if nobody reads.
 fn log_panic(info: &PanicHookInfo<'_>, stderr: &LineWriter) {
     let message = info.payload_as_str().unwrap_or("the panic has no message");
     // "panic in a destructor during cleanup" and "panic in a function that cannot unwind" abort the process.
@@ -119,7 +121,7 @@ pub(super) fn access_hooks() -> Hooks {
     Hooks::default().on_end(log).on_refused(log_refused)
 }
 
-/// Returns the text of a peer: its address and port, or the kind of its socket.
+/// Returns the text of a peer: its address and port, `unix`, or `unknown`.
 fn name(peer: Peer) -> String {
     match peer {
         Peer::Address(address) => address.to_string(),

@@ -1,4 +1,4 @@
-//! A progress bar on standard error, if that is a terminal.
+//! A progress bar on standard error. Nothing is shown if that is no terminal.
 
 use std::time::Duration;
 

@@ -24,14 +24,14 @@ mod certificates {
         }
     }
 
-    /// Checks that every certificate can be used.
+    /// Reads every certificate of the listeners and checks that it can be used.
     pub(crate) fn check(listeners: &[Listener]) -> Result<(), String> {
         let mut certificates = Certificates::default();
         let files = listeners.iter().filter_map(|listener| listener.certificate.clone());
         files.map(|files| certificates.read(files)).try_for_each(|read| read.map(|_| ()))
     }
 
-    /// Adds the listeners to a server.
+    /// Adds the listeners to the builder of a server, with the certificates read from their files.
     pub(crate) fn listen(builder: Builder, listeners: Vec<Listener>) -> Result<Builder, String> {
         let mut certificates = Certificates::default();
         listeners.into_iter().try_fold(builder, |builder, listener| {
@@ -47,7 +47,7 @@ mod certificates {
         })
     }
 
-    /// Reloads every certificate.
+    /// Reloads every certificate of the server, and logs the result.
     pub(crate) fn reload(server: &Server) {
         match server.reload_tls() {
             Ok(0) => super::nothing_to_reload(),
@@ -96,7 +96,8 @@ fn listen_plain(builder: Builder, listener: Listener) -> Result<Builder, String>
     })
 }
 
-/// Returns the address of a socket. Sockets from systemd were resolved before.
+/// Returns the address of a socket. Returns an error text for sockets from systemd that were not replaced by
+/// their addresses before.
 fn address(socket: Socket) -> Result<Listen, String> {
     match socket {
         Socket::Bound(listen) => Ok(listen),

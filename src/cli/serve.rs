@@ -19,7 +19,12 @@ use windlass::{
     topic_routes,
 };
 
-/// Serves until a signal arrives. Returns an error message for the user.
+/// Serves until a signal arrives or a shard fails, then drains the server and closes the topic store.
+///
+/// # Errors
+///
+/// The server could not start, the topic store did not close cleanly, or a shard failed. The text is for the
+/// user.
 pub(super) fn run(args: &args::Serve) -> Result<(), Failure> {
     let signals = Caught::new()?;
     let config = Config::resolve(args)?;
@@ -66,7 +71,7 @@ fn serve(
     }
 }
 
-/// Stops the process like a signal from outside does.
+/// Logs that a shard has failed and sends SIGTERM to this process, which drains the server.
 fn stop_after_failure(_: &ShardFailure) {
     tracing::error!("a shard has failed, stopping so that the supervisor starts the server again");
     // Fails only for a signal that does not exist.
@@ -135,7 +140,7 @@ fn log_report(report: &DrainReport) {
     }
 }
 
-/// Raises the limit of open files to the maximum. Each connection is an open file.
+/// Raises the soft limit of open files to the hard limit. Each connection is an open file.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -1,5 +1,5 @@
-//! Signals of `windlass serve`, on a thread of their own. They work in every phase of the process, and none
-//! but those that stop the server ever ends it.
+//! Signals of `windlass serve`, handled on a thread of their own in every phase of the process. Of the
+//! signals that it catches only those that stop the server end the process.
 //!
 //! ```text
 //! Opening ──► Starting ──► Serving ──► Draining ──► Closing
@@ -30,7 +30,7 @@ use signal_hook::{
 use super::{logs::Logs, secure};
 use windlass::Server;
 
-/// Signals that drain the server, and at the second time stop it at once.
+/// Signals that drain a serving server, and close all connections when one arrives while it drains.
 const STOPPING: [i32; 3] = [SIGTERM, SIGINT, SIGQUIT];
 
 /// Signals without a meaning for the server whose default action is to end the process. Those of program
@@ -45,15 +45,16 @@ const CLOSE_TIME: Duration = Duration::from_secs(2);
 pub(super) struct Caught(Signals);
 
 impl Caught {
-    /// Catches all signals but those that stop the server, which end the process until
-    /// [`handle`](Self::handle). Call it first.
+    /// Catches SIGHUP, the stray and the realtime signals, so that they do not end the process. The signals
+    /// that stop the server still end it, until [`handle`](Self::handle). Call it first.
     pub(super) fn new() -> Result<Self, String> {
         let realtime = libc::SIGRTMIN()..=libc::SIGRTMAX();
         let signals = Signals::new(STRAY.into_iter().chain([SIGHUP]).chain(realtime));
         signals.map(Self).map_err(|error| format!("cannot catch signals: {error}"))
     }
 
-    /// Starts to handle the signals.
+    /// Catches the signals that stop the server too, and starts the threads that handle all signals, those
+    /// that arrived before included.
     pub(super) fn handle(self, logs: Arc<Logs>) -> Result<Life, String> {
         let Self(mut signals) = self;
         let life =
@@ -76,7 +77,7 @@ pub(super) struct Life(Arc<Shared>);
 
 struct Shared {
     phase: Mutex<Phase>,
-    /// Notified when the server shall stop.
+    /// Notified when the phase changes from serving to draining.
     changed: Condvar,
     logs: Arc<Logs>,
 }
@@ -85,7 +86,7 @@ struct Shared {
 enum Phase {
     /// Reads certificates and opens the topic store. Nothing is lost if the process ends.
     Opening,
-    /// Starts the shards. `stop`: drain as soon as they serve.
+    /// Starts the shards. `stop`: a signal has arrived, so the server drains as soon as they serve.
     Starting {
         stop: bool,
     },
@@ -101,7 +102,8 @@ impl Life {
         *self.0.phase() = Phase::Starting { stop: false };
     }
 
-    /// Blocks while the server serves, until a signal stops it.
+    /// Enters the phase in which the server serves, and blocks until a signal ends it. Does not block if a
+    /// signal arrived during the start.
     pub(super) fn serve(&self, server: &Arc<Server>) {
         let mut phase = self.0.phase();
         *phase = match *phase {
@@ -132,20 +134,20 @@ impl Shared {
         }
     }
 
-    /// Requests a reload of the certificates. It runs on a thread of its own, because their files may be
-    /// slow.
+    /// Requests a reload of the certificates while the server serves or drains. The reload runs on a thread
+    /// of its own, because reading the files may be slow.
     fn reload(&self, reload: &SyncSender<Arc<Server>>) {
         let server = match &*self.phase() {
             Phase::Serving(server) | Phase::Draining(server) => server.clone(),
             Phase::Opening | Phase::Starting { .. } | Phase::Closing(_) => {
-                tracing::info!("nothing to reload, the server does not serve");
+                tracing::info!("nothing to reload, the server is starting or closing");
                 return;
             }
         };
         match reload.try_send(server) {
             Ok(()) => (),
             Err(TrySendError::Full(_)) => {
-                tracing::info!("the certificates are being read, and then once more")
+                tracing::info!("certificate reload is in progress, another one follows it")
             }
             Err(TrySendError::Disconnected(_)) => tracing::error!("the reload thread has ended"),
         }
@@ -170,13 +172,13 @@ impl Shared {
                 server.cut();
             }
             Phase::Closing(since) if since.elapsed() >= CLOSE_TIME => {
-                self.exit("the topic store does not close, stopped without it", 1);
+                self.exit("the topic store did not close in time, exiting without it", 1);
             }
             Phase::Closing(_) => tracing::info!("closing the topic store"),
         }
     }
 
-    /// Ends the process while another thread of it may be stuck.
+    /// Logs the reason, finishes the logs and ends the process with this status. Other threads may be stuck.
     fn exit(&self, reason: &str, status: i32) {
         tracing::warn!("{reason}");
         self.logs.finish();

@@ -22,7 +22,7 @@ struct Passed {
 ///
 /// # Errors
 ///
-/// A listener needs a socket that was not passed.
+/// A listener needs a socket that was not passed, or a passed socket is no listening TCP or Unix socket.
 pub(super) fn resolve(listeners: Vec<Listener>) -> Result<(Vec<Listener>, Vec<OwnedFd>), String> {
     if listeners.iter().all(|listener| matches!(listener.socket, Socket::Bound(_))) {
         return Ok((listeners, Vec::new()));

@@ -13,12 +13,13 @@ use std::{
     },
 };
 
-/// Notifies systemd that the server accepts connections.
+/// Notifies systemd that the server accepts connections. Does nothing without `NOTIFY_SOCKET`; a failure is
+/// logged.
 pub(super) fn ready() {
     notify("READY=1\n");
 }
 
-/// Notifies systemd that the server drains.
+/// Notifies systemd that the server drains, as [`ready`] does.
 pub(super) fn stopping() {
     notify("STOPPING=1\n");
 }

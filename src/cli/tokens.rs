@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Maximum size of a token's file.
+/// Maximum size of a token's file, bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// A token, or the file that holds it.
@@ -19,7 +19,8 @@ pub(super) enum Token {
 }
 
 impl Token {
-    /// Accepts a text, a file, or neither. `name` is the key of the text.
+    /// Returns the token if a text or a file is set, and `None` if neither is. Returns an error text if both
+    /// are. `name` is the key of the text.
     pub(super) fn from_options(
         name: &str,
         text: Option<String>,
@@ -34,7 +35,7 @@ impl Token {
         }
     }
 
-    /// Returns the token in an environment variable.
+    /// Returns the token in an environment variable, or `None` if it is not set.
     pub(super) fn from_environment(variable: &str) -> Result<Option<Self>, String> {
         match env::var(variable) {
             Ok(text) => Ok(Some(Self::Text(text))),
@@ -43,11 +44,12 @@ impl Token {
         }
     }
 
-    /// Returns the text. Reads the file, whose last line end is no part of the token.
+    /// Returns the text of the token, from the file if it is in one. A line end at the end of the file is no
+    /// part of the token.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or clients could not send the token in a header field.
+    /// The file cannot be read, the token is empty, or clients could not send it in a header field.
     pub(super) fn read(&self, name: &str) -> Result<String, String> {
         let (origin, text) = match self {
             Self::Text(text) => (String::new(), text.clone()),

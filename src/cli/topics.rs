@@ -154,7 +154,7 @@ impl Origins {
         }
     }
 
-    /// Checks the origins. Returns the access that they grant.
+    /// Checks the origins and returns the access that they grant: without any only pages of this server.
     fn checked(&self) -> Result<windlass::Origins, String> {
         match self.as_slice() {
             [] => Ok(windlass::Origins::Same),
@@ -194,7 +194,8 @@ struct PatternConfig {
 }
 
 impl TopicConfig {
-    /// Overrides the file with the environment and the flags, and reads the tokens.
+    /// Overrides the file with the environment and the flags, and reads the tokens unless topics are
+    /// disabled.
     pub(super) fn resolve(mut self, flags: &TopicFlags) -> Result<Self, String> {
         self.data = flags.data.clone().or(self.data);
         self.durability = flags.durability.or(self.durability);
@@ -225,7 +226,8 @@ impl TopicConfig {
         self.enabled.unwrap_or(true)
     }
 
-    /// Checks the settings, and that publishing needs a token if strangers can reach an address.
+    /// Checks the settings, and that publishing needs a token if other machines can reach one of the
+    /// addresses. Checks nothing if topics are disabled.
     pub(super) fn check(&self, listens: &[Listen]) -> Result<(), String> {
         if !self.is_enabled() {
             return Ok(());
@@ -242,7 +244,7 @@ impl TopicConfig {
         }
     }
 
-    /// Creates the broker. Returns `None` if topics are disabled.
+    /// Creates the broker, and with a data directory opens its store. Returns `None` if topics are disabled.
     pub(super) fn broker(&self) -> Result<Option<Served>, Failure> {
         if !self.is_enabled() {
             return Ok(None);
@@ -287,7 +289,8 @@ impl TopicConfig {
         Ok(settings)
     }
 
-    /// Returns the durability of a section. Events in memory have none.
+    /// Returns the durability of a section, or `default` if the section sets none. Returns an error text for
+    /// a durability that needs a data directory if there is none.
     fn durability_or(
         &self,
         section: &str,
@@ -353,7 +356,7 @@ impl Served {
         )))
     }
 
-    /// Writes buffered events to disk and closes the store.
+    /// Writes buffered events to disk and closes the store. Does nothing for a broker in memory.
     pub(super) fn close(self) -> Result<(), String> {
         #[cfg(feature = "durable")]
         if let Some(store) = self.store {
@@ -366,7 +369,8 @@ impl Served {
 /// A text, or the file that holds it.
 type TokenOptions = (Option<String>, Option<PathBuf>);
 
-/// Reads a token: of the flags, else of the environment, else of the configuration file.
+/// Reads a token: of the flags, else of the environment, else of the configuration file. Returns `None` if
+/// none of them sets it.
 fn token(
     name: &str,
     (text, file): TokenOptions,
@@ -381,7 +385,8 @@ fn token(
     token.map(|token| token.read(name)).transpose()
 }
 
-/// Returns the policy of a section: its own settings over the defaults.
+/// Returns the policy of a section: its own settings over the defaults. Returns an error text if a mailbox
+/// has no capacity.
 fn policy(
     section: &str,
     default: &TopicPolicy,

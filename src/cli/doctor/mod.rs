@@ -72,7 +72,8 @@ impl Report {
     }
 }
 
-/// Checks this system from the calling thread. Takes milliseconds. Opens a small ring and closes it.
+/// Checks this system from the calling thread. Takes milliseconds. If this build has the io_uring engine,
+/// opens a small ring and closes it.
 pub(crate) fn examine(needs: &Needs) -> Report {
     judge(&Facts::read(), needs)
 }

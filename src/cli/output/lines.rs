@@ -9,20 +9,20 @@ use std::{
 
 use super::Stream;
 
-/// Maximum number of bytes that wait to be written. More lines are lost.
+/// Maximum number of bytes in the queue. A line that does not fit is lost.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Maximum size of one write, so that the progress of a slow reader is seen.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// Capacity that the buffers keep while the queue is empty.
+/// Capacity, in bytes, that the buffers keep while the queue is empty.
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// Longest time that the end of the process waits for a reader that reads, and for one that does not.
 const FINISH_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(250));
 
-/// Writer of lines to a stream. Writing never blocks: if the stream does not keep up, lines are lost, and
-/// counted.
+/// Writer of lines to a stream. [`push`](Self::push) does not wait for the stream: lines that it does not
+/// keep up with are lost and counted.
 #[derive(Clone)]
 pub(crate) struct LineWriter(Arc<Shared>);
 
@@ -63,7 +63,8 @@ impl LineWriter {
         Ok(writer)
     }
 
-    /// Appends text that consists of whole lines.
+    /// Queues text that consists of whole lines. The text is lost and counted if it does not fit in the
+    /// queue, or after [`finish`](Self::finish).
     pub(crate) fn push(&self, text: &[u8]) {
         let count = lines(text);
         let mut queue = self.0.queue();
@@ -83,7 +84,7 @@ impl LineWriter {
         self.0.queue().lost_lines
     }
 
-    /// Waits until every line is written. Gives up on a reader that does not read.
+    /// Waits until every queued line is written, but at most a second, and 250 ms without any progress.
     pub(crate) fn flush(&self) {
         self.0.wait_until_written();
     }
@@ -100,7 +101,7 @@ impl LineWriter {
 }
 
 impl io::Write for &LineWriter {
-    /// Appends text. Callers pass whole lines.
+    /// Queues text as [`push`](LineWriter::push) does. Callers pass whole lines.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.push(text);
         Ok(text.len())

@@ -1,5 +1,5 @@
-//! Standard output and standard error. Nothing here fails or panics if a stream is closed, and no process
-//! waits at its end for a reader; must not know the commands.
+//! Standard output and standard error. Nothing here panics if a stream is closed, and the end of the process
+//! waits at most a second for a reader of its logs; must not know the commands.
 
 mod lines;
 
@@ -55,7 +55,8 @@ pub(super) fn print(text: &str) {
     }
 }
 
-/// Prints an error as one line on standard error. Does not wait for a reader that has stopped reading.
+/// Prints an error as one line on standard error. Waits at most a second for a slow reader, and 250 ms for
+/// one that does not read.
 pub(super) fn print_error(error: &str) {
     let line = format!("windlass: {error}\n");
     match LineWriter::start(Stream::Stderr) {

@@ -51,7 +51,8 @@ impl Process {
     }
 }
 
-/// Finds the local process that listens on an address.
+/// Finds the local process that listens on a TCP address. Returns `None` if there is none, or if its
+/// descriptors may not be read, as for another user's process.
 pub(super) fn listening_on(address: SocketAddr) -> Option<u32> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
         let table = fs::read_to_string(table).ok()?;

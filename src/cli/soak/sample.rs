@@ -37,7 +37,7 @@ pub(super) struct Sample {
 /// Figures from the server's metrics; `None` if it does not report them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ServerFigures {
-    /// Longest turn of a shard so far, in seconds.
+    /// Metric `windlass_shard_longest_turn_seconds`, maximum over all shards.
     pub(super) longest_turn: Option<f64>,
     pub(super) connections: Option<f64>,
     pub(super) requests: Option<f64>,

@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 pub(super) struct Page(String);
 
 impl Page {
-    /// Requests the page on a new connection. Returns `None` if the server has none.
+    /// Requests `/metrics` on a new connection. Returns `None` if that fails or the server has no such page.
     pub(super) fn read(address: SocketAddr) -> Option<Self> {
         let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).ok()?;
         stream.set_read_timeout(Some(TIMEOUT)).ok()?;
