@@ -2,12 +2,9 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, PipeReader, PipeWriter, Read, Write, pipe},
-    net::Shutdown,
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::{Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -40,34 +37,14 @@ fn full_disk() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").unwrap().into()
 }
 
-/// The path of a Unix socket, removed on drop: a server whose log cannot be read is found there.
-struct SocketPath(PathBuf);
-
-impl SocketPath {
-    fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Self(std::env::temp_dir().join(format!("windlass-output-{process}-{number}.sock")))
-    }
-
-    fn listen(&self) -> String {
-        format!("unix:{}", self.0.display())
-    }
-
-    fn get(&self, path: &str) -> io::Result<String> {
-        get(&self.0, path)
-    }
-}
-
-impl Drop for SocketPath {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+/// Returns a free address: a server whose log cannot be read is found there.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Sends a GET on a new connection and returns the whole reply.
-fn get(socket: &Path, path: &str) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
+fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")?;
     let mut reply = String::new();
@@ -77,41 +54,39 @@ fn get(socket: &Path, path: &str) -> io::Result<String> {
 
 /// Sends this many GETs on one connection and waits for their replies.
 #[track_caller]
-fn pipeline(socket: &Path, requests: usize) {
-    let mut stream = UnixStream::connect(socket).unwrap();
+fn pipeline(address: SocketAddr, requests: usize) {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut sender = stream.try_clone().unwrap();
     let get = "GET /demo/plaintext HTTP/1.1\r\nHost: t\r\n\r\n";
-    let sends = thread::spawn(move || {
-        (0..requests).for_each(|_| sender.write_all(get.as_bytes()).unwrap());
-        sender.shutdown(Shutdown::Write).unwrap();
-    });
-    let mut replies = 0;
-    let mut buffer = [0; 65536];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => replies += String::from_utf8_lossy(&buffer[..read]).matches("HTTP/1.1").count(),
-            Err(error) => {
-                panic!("after {replies} of {requests} replies: {error}, sent {}", sends.is_finished())
-            }
-        }
+    let sends = thread::spawn(move || (0..requests).for_each(|_| sender.write_all(get.as_bytes()).unwrap()));
+    let mut lines = BufReader::new(&mut stream).lines();
+    for number in 0..requests {
+        let is_status =
+            |line: &io::Result<String>| line.as_ref().is_ok_and(|line| line.contains("HTTP/1.1 "));
+        assert!(lines.any(|line| is_status(&line)), "the reply to request {number} is missing");
     }
     sends.join().unwrap();
 }
 
 /// Runs a server with these streams, sends it requests and TERM, and checks that it exits with status 0.
-/// Returns the metrics page.
+/// Waits before for a metrics page that satisfies the condition.
 #[track_caller]
-fn serve_and_stop(engine: &str, requests: usize, stdout: Stdio, stderr: Stdio) -> String {
-    let socket = SocketPath::new();
-    let arguments = ["--listen", &socket.listen(), "--shards", "1", "--engine", engine, "--access-log"];
+fn serve_and_stop(
+    engine: &str,
+    requests: usize,
+    stdout: Stdio,
+    stderr: Stdio,
+    is_awaited: impl Fn(&str) -> bool,
+) {
+    let address = free_address();
+    let arguments = ["--listen", &address.to_string(), "--shards", "1", "--engine", engine, "--access-log"];
     let mut child = windlass(&arguments).stdout(stdout).stderr(stderr).spawn().unwrap();
     eventually("the server serves", || {
-        socket.get("/demo/plaintext").is_ok_and(|reply| reply.starts_with("HTTP/1.1 200"))
+        get(address, "/demo/plaintext").is_ok_and(|reply| reply.starts_with("HTTP/1.1 200"))
     });
-    pipeline(&socket.0, requests);
-    let page = socket.get("/metrics").unwrap();
+    pipeline(address, requests);
+    eventually("the metrics show what the test waits for", || is_awaited(&get(address, "/metrics").unwrap()));
     kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
     let began = Instant::now();
     while child.try_wait().unwrap().is_none() && began.elapsed() < TIMEOUT {
@@ -120,7 +95,6 @@ fn serve_and_stop(engine: &str, requests: usize, stdout: Stdio, stderr: Stdio) -
     let status = child.try_wait().unwrap();
     let _ = child.kill();
     assert_eq!(status.and_then(|status| status.code()), Some(0), "{engine}: the status after TERM");
-    page
 }
 
 #[test]
@@ -129,11 +103,11 @@ fn a_log_that_nobody_reads_does_not_hold_the_end() {
     const MANY: usize = 30_000;
     for engine in ["io_uring", "epoll"] {
         let (_reader, writer) = full_pipe();
-        serve_and_stop(engine, MANY, writer.into(), Stdio::null());
+        serve_and_stop(engine, MANY, writer.into(), Stdio::null(), |_| true);
         let (_reader, writer) = full_pipe();
-        serve_and_stop(engine, 1, Stdio::null(), writer.into());
+        serve_and_stop(engine, 1, Stdio::null(), writer.into(), |_| true);
         let (_reader, writer) = full_pipe();
-        serve_and_stop(engine, MANY, writer.try_clone().unwrap().into(), writer.into());
+        serve_and_stop(engine, MANY, writer.try_clone().unwrap().into(), writer.into(), |_| true);
     }
 }
 
@@ -148,27 +122,26 @@ fn an_error_for_a_reader_that_does_not_read_still_ends_the_command() {
 #[test]
 fn lines_that_a_closed_log_loses_are_counted() {
     for (engine, broken) in [("io_uring", closed_pipe()), ("epoll", full_disk())] {
-        let page = serve_and_stop(engine, 1, broken, Stdio::null());
-        let lost = page
-            .lines()
-            .find_map(|line| line.strip_prefix(r#"windlass_log_lines_lost_total{stream="stdout"} "#));
-        let lost: u64 = lost.expect("the metric is on the page").parse().unwrap();
-        assert!(lost >= 1, "{engine}: the access log is broken, but {lost} lines are lost");
+        let lost = |page: &str| {
+            let sample = "windlass_log_lines_lost_total{stream=\"stdout\"} ";
+            page.lines().find_map(|line| line.strip_prefix(sample)?.parse::<u64>().ok()).unwrap_or(0)
+        };
+        serve_and_stop(engine, 1, broken, Stdio::null(), |page| lost(page) >= 1);
     }
 }
 
 #[test]
 fn the_access_log_is_complete_after_the_end() {
-    let socket = SocketPath::new();
+    let address = free_address();
     let log = TempFile::new("access.log", "");
-    let mut child = windlass(&["--listen", &socket.listen(), "--shards", "1", "--access-log"])
+    let mut child = windlass(&["--listen", &address.to_string(), "--shards", "1", "--access-log"])
         .stdout(File::create(&log.0).unwrap())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually("the server serves", || socket.get("/demo/plaintext").is_ok());
+    eventually("the server serves", || get(address, "/demo/plaintext").is_ok());
     for _ in 0..20 {
-        socket.get("/demo/json").unwrap();
+        get(address, "/demo/json").unwrap();
     }
     kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
