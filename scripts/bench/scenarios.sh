@@ -7,7 +7,7 @@
 #   async-mix       a tenth of the requests waits 20 ms in the server (windlass: on its pool; others: on their
 #                   timers), at a fixed rate, so that all do the same work; p50 and p99 are those of the other
 #                   nine tenths
-#   greedy-200      200 connections with up to 20,000 requests in flight on each, more than any server
+#   greedy-200      200 connections with up to 1,000 requests in flight on each, more than any server
 #                   keeps up with: measures fairness
 #   idle-1000       1,000 connections with five requests per second each
 #   idle-10000      10,000 connections stay open after one request each, first alone, then beside 64 busy ones
@@ -40,7 +40,7 @@ run_scenario() {
     case $1 in
         plain-64) with_wrk "$2" /demo/plaintext ;;
         pipelined-16) with_load "$2" --pipeline 16 ;;
-        greedy-200) with_h2load "$2" /demo/plaintext ${#H2_BODY} --h1 -c200 -m20000 ;;
+        greedy-200) with_h2load "$2" /demo/plaintext ${#H2_BODY} --h1 -c200 -m1000 ;;
         get-json) with_wrk "$2" /demo/json ;;
         get-json-1k) with_wrk "$2" /demo/items ;;
         post-4k) with_load "$2" --path /demo/echo --body-bytes 4096 ;;
