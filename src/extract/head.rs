@@ -84,7 +84,8 @@ impl FromRequestParts for ConnectInfo<SocketAddr> {
     const IMMEDIATE: bool = true;
 
     async fn from_request_parts(request: &mut Request) -> Result<Self, Rejection> {
-        let missing = || internal("the peer has no address, because it uses a Unix socket".to_owned());
+        let missing =
+            || internal("the peer has no address: use ConnectInfo<Peer> for Unix sockets".to_owned());
         request.peer().map(Self).ok_or_else(missing)
     }
 }

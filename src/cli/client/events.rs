@@ -10,7 +10,7 @@ use super::{
     response,
 };
 
-/// Maximum size of an event.
+/// Maximum size of an event, bytes.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
 /// One event of a stream. It borrows from the reader, so that the client costs less than the server.
@@ -43,11 +43,11 @@ impl Default for EventReader {
 }
 
 impl EventReader {
-    /// Adds received bytes of the body.
+    /// Adds received bytes of a chunked body.
     ///
     /// # Errors
     ///
-    /// The bytes are not chunks, the body ends with them, or the event is too long.
+    /// The bytes are not chunks, the body ends with them, or an incomplete event exceeds 1 MiB.
     pub fn push(&mut self, input: &[u8]) -> Result<(), Fault> {
         self.forget_returned()?;
         if response::decode_chunks(&mut self.chunks, input, &mut self.body)? {
@@ -60,7 +60,7 @@ impl EventReader {
     ///
     /// # Errors
     ///
-    /// The event is too long.
+    /// An incomplete event exceeds 1 MiB.
     pub fn push_data(&mut self, data: &[u8]) -> Result<(), Fault> {
         self.forget_returned()?;
         self.body.extend_from_slice(data);
@@ -78,7 +78,8 @@ impl EventReader {
         Ok(())
     }
 
-    /// Returns the next complete event. Skips comments and other blocks without data.
+    /// Returns the next complete event, or `None` if more input is needed. Skips comments and other blocks
+    /// without data.
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         let block = loop {
             let block = self.next_block()?;

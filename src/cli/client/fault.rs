@@ -16,7 +16,8 @@ pub struct Fault {
 pub enum Kind {
     /// The connection could not be established.
     Connect,
-    /// The server closed a connection before all responses were complete.
+    /// The server closed a connection before all responses were complete, or ended an event stream or
+    /// WebSocket.
     Closed,
     /// A read or a write failed.
     Io,

@@ -40,12 +40,13 @@ impl Follower {
         self.next
     }
 
-    /// Checks the next event of the stream.
+    /// Checks the next event of the stream, which may be a `gap` event.
     ///
     /// # Errors
     ///
-    /// It is not the next event: events are missing without a gap, or an event arrived twice. The follower
-    /// continues after the received event.
+    /// The event is not the next one (events are missing without a gap, or an event arrived twice), its data
+    /// is wrong, or a gap does not start after the last event. After an event out of order the follower
+    /// continues behind it; after wrong data or a wrong gap its position stays.
     pub fn check(&mut self, event: &Event<'_>) -> Result<Received, Fault> {
         if event.name == b"gap" {
             return self.check_gap(event);
@@ -84,7 +85,7 @@ impl Follower {
     }
 }
 
-/// Returns the number in an id such as `1f-7`.
+/// Returns the number of the event in an id such as `1f-7`: 7.
 fn number_of(id: &[u8]) -> Option<u64> {
     let id = std::str::from_utf8(id).ok()?;
     id.rsplit_once('-').map_or(id, |(_, number)| number).parse().ok()

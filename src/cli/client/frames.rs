@@ -18,7 +18,7 @@ use super::{
 
 /// Key of every handshake. It protects caches (RFC 6455 §10.3), and there are none here.
 const KEY: &str = "d2luZGxhc3MgYmVuY2guLg==";
-/// Maximum payload of a message.
+/// Maximum payload of a received message, bytes.
 const MAX_PAYLOAD_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Complete text or binary message.

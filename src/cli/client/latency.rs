@@ -39,13 +39,13 @@ impl Latency {
         self.0.reset();
     }
 
-    /// Returns the number of latencies.
+    /// Returns the number of recorded latencies.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// Returns the latency that the given share of the responses (0 to 1) does not exceed. Returns `None` if
-    /// the histogram is empty.
+    /// Returns the latency that the given share of the recorded ones (0 to 1) does not exceed, to three
+    /// digits. Returns `None` if the histogram is empty.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         (!self.0.is_empty()).then(|| Duration::from_nanos(self.0.value_at_quantile(quantile)))
     }

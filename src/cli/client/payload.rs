@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-/// Digits of a number or a time, hexadecimal.
+/// Number of hexadecimal digits of an event's number or time.
 pub const DIGITS: usize = 16;
-/// Size of the smallest event.
+/// Size of the smallest event, bytes.
 pub const MIN_EVENT_BYTES: usize = 2 * DIGITS;
-/// Size of the largest event.
+/// Size of the largest event, bytes.
 pub const MAX_EVENT_BYTES: usize = 65_536;
 
 /// Letters of the largest event. They are compared as a whole, because the client must cost less than the

@@ -23,7 +23,8 @@ pub struct Response<'a> {
     pub closes: bool,
 }
 
-/// Parses the response at the start of `input`. Returns `None` if it is incomplete.
+/// Parses the response at the start of `input`, which must not answer a HEAD. Returns `None` if it is
+/// incomplete.
 ///
 /// # Errors
 ///

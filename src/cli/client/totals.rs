@@ -9,23 +9,23 @@ use super::{
 
 /// Maximum number of faults whose details are kept.
 const MAX_EXAMPLES: usize = 5;
-/// Number of errors after which a run is given up.
+/// Number of errors after which a run without any response is given up.
 pub const MAX_ERRORS: u64 = 1000;
 
 /// Counters and histograms of a run, or of an interval of it.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// Responses that passed the checks, or deliveries.
+    /// Responses that passed the checks, and deliveries of events.
     pub requests: u64,
-    /// Time from when a request was due to its response.
+    /// Time from when a request or an event was due to its response or delivery.
     pub latency: Latency,
     /// Delay of requests behind their schedule, for which the client itself is responsible.
     pub late: Latency,
-    /// Time from publishing an event to the response.
+    /// Time from when publishing an event was due to the response of the server.
     pub publishing: Latency,
     /// Number of errors of each kind.
     pub faults: BTreeMap<Kind, u64>,
-    /// Details of the first faults.
+    /// Kinds and details of the first five faults.
     pub examples: Vec<String>,
     /// Connections that the server closed with no request in flight.
     pub reconnects: u64,
@@ -33,13 +33,13 @@ pub struct Totals {
     pub published: u64,
     /// Subscriptions that the server answered.
     pub subscribers: u64,
-    /// Events that subscribers received.
+    /// Events that subscribers received. An event counts once for each subscriber.
     pub deliveries: u64,
     /// Events that gaps reported missing to subscribers that read at once.
     pub dropped_fast: u64,
     /// Events that gaps reported missing to slow subscribers.
     pub dropped_slow: u64,
-    /// Events that were neither delivered nor reported missing at the end.
+    /// Deliveries that were still missing at the end, without a gap that reported them.
     pub queued: u64,
 }
 
@@ -58,7 +58,7 @@ impl Totals {
         self.answered(latency);
     }
 
-    /// Counts a fault that affects `requests` requests, at least one.
+    /// Counts a fault as `requests` errors of its kind, or as one error if `requests` is 0.
     pub fn failed(&mut self, fault: &Fault, requests: u64) {
         *self.faults.entry(fault.kind).or_default() += requests.max(1);
         if self.examples.len() < MAX_EXAMPLES {

@@ -55,7 +55,8 @@ async fn drive(run: Rc<Run>, stop: Arc<AtomicBool>) -> io::Result<()> {
     publishing.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-/// Waits until every subscription was answered or failed.
+/// Waits until every subscription was answered or failed, for at most the timeout. Counts the others as
+/// errors.
 async fn subscriptions_answered(run: &Run) {
     let answered = run.topic.subscriptions_answered(run.shares.subscribers());
     if timeout(run.plan.traffic.timeout, answered).await.is_err() {
@@ -64,7 +65,7 @@ async fn subscriptions_answered(run: &Run) {
     }
 }
 
-/// Ends the run once `stop` is set or the server proves dead.
+/// Ends the run once `stop` is set, or once there are 1000 errors and no response.
 async fn end_early(run: Rc<Run>, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) && !run.is_hopeless() {
         sleep(CHECK_INTERVAL).await;
@@ -72,7 +73,8 @@ async fn end_early(run: Rc<Run>, stop: Arc<AtomicBool>) {
     run.end();
 }
 
-/// Sends requests on all connections until `end`, then waits for the pending responses.
+/// Sends requests on all connections until `end`, then waits for the pending responses, for at most the
+/// timeout and a second. Counts the requests that were due and never sent as errors.
 async fn request(run: &Rc<Run>, end: Instant) -> io::Result<()> {
     if !run.shares.has_requests() {
         return Ok(());
@@ -100,7 +102,8 @@ async fn request(run: &Rc<Run>, end: Instant) -> io::Result<()> {
     Ok(())
 }
 
-/// Publishes events until `end`, then waits until all subscribers have received them.
+/// Publishes events until `end`, or until the fixed number of them, then waits until all subscribers have
+/// received them. Does nothing without subscribers.
 async fn publish(run: Rc<Run>, end: Instant) -> io::Result<()> {
     if run.shares.subscribers() == 0 {
         return Ok(());

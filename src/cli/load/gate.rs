@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::timer::Timer;
 use crate::client::pacing::Arrivals;
 
-/// Maximum number of due times that wait for a free connection. Further ones are errors.
+/// Maximum number of due times that wait for a free connection. Requests beyond it count as timeouts.
 const MAX_WAITING: usize = 1_000_000;
 
 /// Queue of due times. A task that is free to send takes the next one.
@@ -45,12 +45,12 @@ impl Gate {
         }
     }
 
-    /// Queues the due times until `end` or until [`end`](Self::end) is called. Calls `late` with the delay of
-    /// each.
+    /// Queues the due times until `end` or until [`end`](Self::end) is called, then ends the schedule. Calls
+    /// `late` with the time by which each was queued too late. A closed loop has no due times to queue.
     ///
     /// # Errors
     ///
-    /// The timer cannot be created.
+    /// The timer cannot be created or used.
     pub(super) async fn run(&self, end: Instant, late: impl FnMut(Duration)) -> io::Result<()> {
         let timer = Timer::new()?;
         let mut over = pin!(self.over());
@@ -112,7 +112,8 @@ impl Gate {
         self.ended.notify_waiters();
     }
 
-    /// Waits until a request is due and returns its due time. Returns `None` at the end of the schedule.
+    /// Waits until a request is due and returns its due time. Returns `None` at the end of the schedule, once
+    /// every queued due time was returned.
     ///
     /// # Cancel safety
     ///
@@ -127,7 +128,7 @@ impl Gate {
         self.waiting.borrow_mut().pop_front()
     }
 
-    /// Puts back a due time whose request was not sent.
+    /// Puts back a due time whose request was not sent, before the others. Does nothing in a closed loop.
     #[cfg(feature = "http2")]
     pub(super) fn give_back(&self, due: Instant) {
         if self.rate.is_some() {

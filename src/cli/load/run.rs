@@ -48,7 +48,8 @@ impl Run {
         self.count_fault(&Fault::new(Kind::Timeout, "no connection was free within the timeout"), 1);
     }
 
-    /// Counts the response to a request that was due at `due`. Returns `true` if the status is below 400.
+    /// Counts the response to a request that was due at `due`: as an error if it is a fault or its status is
+    /// 400 or above. Returns `true` if it is no error.
     pub(super) fn count_response(&self, due: Instant, response: Result<u16, Fault>) -> bool {
         match response {
             Ok(..400) => {
@@ -74,7 +75,8 @@ impl Run {
         self.tally.update(|totals| totals.failed(fault, requests));
     }
 
-    /// Returns `true` if there were many faults and no response at all, so that continuing is pointless.
+    /// Returns `true` if there were [`MAX_ERRORS`] faults and no response at all, so that continuing is
+    /// pointless.
     pub(super) fn is_hopeless(&self) -> bool {
         self.responses.get() == 0 && self.faults.get() >= MAX_ERRORS
     }

@@ -68,8 +68,8 @@ impl Running {
         })
     }
 
-    /// Waits for the end of the next interval and returns its totals. Returns `None` after the end of the
-    /// run.
+    /// Waits for the end of the next interval, or of the run if that is earlier, and returns the totals since
+    /// the last call. Returns `None` if the last call has reached the end of the run.
     pub(crate) fn next_interval(&mut self, interval: Duration) -> Option<Totals> {
         if self.is_last {
             return None;
@@ -92,7 +92,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// The runtime or a timer could not be created.
+    /// The runtime or a timer could not be created, or the load panicked.
     pub(crate) fn join(mut self) -> Result<Totals, String> {
         while self.next_interval(Duration::from_secs(1)).is_some() {}
         match self.thread.take().map(JoinHandle::join) {

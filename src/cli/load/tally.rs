@@ -15,7 +15,7 @@ impl Tally {
         update(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Takes the totals since the last call.
+    /// Returns the totals since the last call and starts again from zero.
     pub(super) fn take(&self) -> Totals {
         let mut taken = Totals::default();
         self.update(|totals| std::mem::swap(totals, &mut taken));

@@ -26,7 +26,7 @@ impl Timer {
         Ok(Self(AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)?))
     }
 
-    /// Waits until `at`. Yields to other tasks at least once.
+    /// Waits until `at`. If that has passed, yields to other tasks once.
     pub(super) async fn until(&self, at: Instant) -> io::Result<()> {
         let wait = at.saturating_duration_since(Instant::now());
         if wait.is_zero() {

@@ -96,8 +96,8 @@ impl Topic {
         subscribers.saturating_sub(self.answered.get())
     }
 
-    /// Waits until every event was received or reported missing, or until the deadline. Returns the number of
-    /// pending deliveries.
+    /// Waits until every subscriber that has not failed has received every event or its report in a gap, or
+    /// until the deadline. Returns the number of deliveries that are still missing.
     pub(super) async fn drain(&self, deadline: Instant) -> u64 {
         while self.pending() > 0 && Instant::now() < deadline {
             sleep(CHECK_INTERVAL).await;

@@ -10,7 +10,7 @@ use crate::client::response;
 
 /// Timeout of the request.
 const TIMEOUT: Duration = Duration::from_millis(500);
-/// Maximum size of a page.
+/// Maximum size of a page of metrics, bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Page of metrics.

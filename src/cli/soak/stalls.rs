@@ -57,7 +57,7 @@ impl Stalls {
         Ok(stalls)
     }
 
-    /// Returns the delays since the last call.
+    /// Returns the delays since the last call and removes them.
     pub(super) fn take(&self) -> Latency {
         std::mem::take(&mut *self.delays.lock().unwrap_or_else(PoisonError::into_inner))
     }

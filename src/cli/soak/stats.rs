@@ -13,7 +13,8 @@ pub(super) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Returns the rise from the first point to the last, by linear regression.
+/// Returns the rise from the first point to the last, by linear regression. Returns `None` without points, or
+/// if all have the same x.
 pub(super) fn growth(points: &[(f64, f64)]) -> Option<f64> {
     let (xs, ys): (Vec<_>, Vec<_>) = points.iter().copied().unzip();
     let (mean_x, mean_y) = (mean(&xs)?, mean(&ys)?);

@@ -123,8 +123,8 @@ impl Subject {
         Ok(self.record)
     }
 
-    /// Waits until the process has at most `fds` descriptors and closes no more, or until the closing time is
-    /// over. Returns the usage.
+    /// Waits until the process has at most `fds` descriptors and closes no more, or until the closing time
+    /// has passed. Returns the usage then, or `None` if it cannot be read.
     fn usage_at_rest(&self, fds: u64) -> Option<Usage> {
         let deadline = Instant::now() + self.closing_time;
         let mut usage = self.usage();

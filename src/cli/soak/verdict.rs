@@ -58,7 +58,7 @@ impl Verdict {
         Self { name: record.name.clone(), findings }
     }
 
-    /// Returns `true` if no rule failed.
+    /// Returns `true` if no rule failed. Rules that are not judged do not count.
     pub(super) fn passes(&self) -> bool {
         self.findings.iter().all(|finding| finding.judgement != Judgement::Fail)
     }
