@@ -40,8 +40,9 @@ pub struct OriginalUri(pub Uri);
 /// ```
 ///
 /// - **Paths.** The service sees the path without `path`, like a service in axum's `nest_service`.
-///   [`OriginalUri`] holds the complete URI. Another route for the same path takes precedence, for every
-///   method.
+///   [`OriginalUri`] holds the complete URI. Another route below `path` takes precedence, for every method:
+///   the
+/// service does not get the methods that it lacks. Another route at `path` itself takes only its own method.
 /// - **Dispatch.** The service runs on the pool, in the tokio runtime of a worker. The route is always async.
 /// - **Bodies.** Request and response bodies are streamed in both directions, trailers included. The server's
 ///   body limit does not apply.
@@ -49,7 +50,9 @@ pub struct OriginalUri(pub Uri);
 ///   share, such as those of tower's `ConcurrencyLimit`, are respected. The wait counts against the job's
 ///   deadline ([`Timeouts::job`](crate::Timeouts::job)).
 /// - **Errors.** If the service returns an error, the response is `500` and the error is logged.
-/// - **Cancellation.** If the client disconnects, the service's future or response body is dropped.
+/// - **Cancellation.** If the client disconnects, the service's future or response body is dropped. The
+///   future
+///   is also dropped if the job's deadline passes first.
 /// - **Capacity.** A streamed response occupies one of the pool's places until it ends. There are `workers` ×
 ///   `jobs_per_worker` of them ([`PoolSettings`](crate::PoolSettings)). For very many subscribers use a
 ///   [`broker`](crate::broker), which needs none.
@@ -129,7 +132,8 @@ where
     }
 }
 
-/// Converts a request for a service and removes the mount path from its URI.
+/// Converts a request for a service and removes the mount path from its URI. The original URI becomes an
+/// extension. Returns an error if either URI is not valid for the `http` crate.
 fn strip_mount_path(request: Request) -> Result<http::Request<Body>, http::Error> {
     let original = Uri::try_from(request.target().as_ref())?;
     let path = request.param_raw(SUBTREE_PARAM).unwrap_or_default();
@@ -142,7 +146,7 @@ fn strip_mount_path(request: Request) -> Result<http::Request<Body>, http::Error
     Ok(request)
 }
 
-/// Converts the response of a service.
+/// Converts the response of a service. Its body becomes a complete buffer if it is available at once.
 async fn convert<B>(response: http::Response<B>) -> Response
 where
     B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,

@@ -38,7 +38,7 @@ pub enum HandlerOutput {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandlerKind {
-    /// A function that returns a response. On the pool it runs on a blocking thread.
+    /// A function that returns a response. On the pool it runs on a blocking thread and may block.
     Sync,
     /// A function that returns a future. On the pool it shares a worker with other handlers and must not
     /// block.
