@@ -41,8 +41,8 @@ pub struct OriginalUri(pub Uri);
 ///
 /// - **Paths.** The service sees the path without `path`, like a service in axum's `nest_service`.
 ///   [`OriginalUri`] holds the complete URI. Another route below `path` takes precedence, for every method:
-///   the
-/// service does not get the methods that it lacks. Another route at `path` itself takes only its own method.
+///   the service does not get the methods that it lacks. Another route at `path` itself takes only its own
+///   method.
 /// - **Dispatch.** The service runs on the pool, in the tokio runtime of a worker. The route is always async.
 /// - **Bodies.** Request and response bodies are streamed in both directions, trailers included. The server's
 ///   body limit does not apply.
@@ -51,8 +51,7 @@ pub struct OriginalUri(pub Uri);
 ///   deadline ([`Timeouts::job`](crate::Timeouts::job)).
 /// - **Errors.** If the service returns an error, the response is `500` and the error is logged.
 /// - **Cancellation.** If the client disconnects, the service's future or response body is dropped. The
-///   future
-///   is also dropped if the job's deadline passes first.
+///   future is also dropped if the job's deadline passes first.
 /// - **Capacity.** A streamed response occupies one of the pool's places until it ends. There are `workers` ×
 ///   `jobs_per_worker` of them ([`PoolSettings`](crate::PoolSettings)). For very many subscribers use a
 ///   [`broker`](crate::broker), which needs none.
