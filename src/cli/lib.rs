@@ -37,7 +37,8 @@ mod signals;
 mod soak;
 mod sockets;
 mod systemd;
-#[cfg(all(test, feature = "io-uring"))]
+#[cfg(test)]
+#[cfg_attr(not(feature = "io-uring"), expect(dead_code, reason = "only tests of io_uring need it"))]
 #[path = "../testing.rs"]
 mod testing;
 mod tokens;

@@ -40,7 +40,6 @@ fn refused(what: &str, chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>, words: &[
 fn the_text_around_and_in_the_sections_does_not_matter() {
     let served = TlsServer::new();
     let (chain, key) = pair("localhost");
-    let (_, other_key) = pair("localhost");
     let (other_chain, _) = pair("localhost");
     let joined = |text: &str| text.lines().filter(|line| !line.starts_with('-')).collect::<String>();
     let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
@@ -86,7 +85,13 @@ fn the_text_around_and_in_the_sections_does_not_matter() {
     let mut latin1 = b"# f\xfcr localhost\n".to_vec();
     latin1.extend_from_slice(chain.as_bytes());
     is_served(&served, "a comment in Latin-1", &latin1, &key, &chain);
+}
 
+#[test]
+fn wrong_files_are_refused_with_the_reason() {
+    let (chain, key) = pair("localhost");
+    let (_, other_key) = pair("localhost");
+    let (other_chain, _) = pair("localhost");
     refused(
         "the wrong order",
         format!("{other_chain}{chain}"),
@@ -121,9 +126,9 @@ fn the_text_around_and_in_the_sections_does_not_matter() {
 struct Workshop(PathBuf);
 
 impl Workshop {
-    /// Returns `None` if openssl is not installed.
-    fn new() -> Option<Self> {
-        let path = std::env::temp_dir().join(format!("windlass-openssl-{}", std::process::id()));
+    /// Returns `None` if openssl is not installed. Each test uses another name.
+    fn new(name: &str) -> Option<Self> {
+        let path = std::env::temp_dir().join(format!("windlass-openssl-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         let workshop = Self(path);
         workshop.try_run("version").then_some(workshop)
@@ -161,7 +166,7 @@ impl Drop for Workshop {
 
 #[test]
 fn keys_that_openssl_makes_are_served_or_explained() {
-    let Some(shop) = Workshop::new() else {
+    let Some(shop) = Workshop::new("made") else {
         println!("skipped: openssl is not installed");
         return;
     };
@@ -209,7 +214,15 @@ fn keys_that_openssl_makes_are_served_or_explained() {
     shop.run("req -new -key key -out request -subj /CN=localhost");
     shop.run("x509 -req -in request -signkey key -out other -days 30");
     Tls::from_pem(&shop.read("other"), &shop.read("key")).unwrap();
+}
 
+#[test]
+fn keys_of_other_kinds_are_refused_with_the_kind() {
+    let Some(shop) = Workshop::new("refused") else {
+        println!("skipped: openssl is not installed");
+        return;
+    };
+    let (chain, _) = pair("localhost");
     for (make, words) in [
         ("genrsa -out key 1024", ["RSA key of 1024 bits", "at least 2048"]),
         ("genrsa -traditional -out key 1024", ["RSA key of 1024 bits", "at least 2048"]),
