@@ -281,11 +281,13 @@ impl Body {
         }
     }
 
-    /// Calls [`Source::drain`] of a source. The server calls this repeatedly while it drains. Does nothing
-    /// for any other body, also for a source with added trailers.
+    /// Calls [`Source::drain`] of a source, also of one with added trailers. The server calls this repeatedly
+    /// while it drains. Does nothing for any other body.
     pub(crate) fn drain(&mut self) {
-        if let Kind::Source(source) = &mut self.0 {
-            source.as_mut().drain();
+        match &mut self.0 {
+            Kind::Source(source) => source.as_mut().drain(),
+            Kind::WithTrailers(body) => body.drain(),
+            Kind::Empty | Kind::Full(_) | Kind::Channel(_) => {}
         }
     }
 

@@ -24,6 +24,10 @@ impl WithTrailers {
         &self.content
     }
 
+    pub(super) fn drain(&mut self) {
+        self.content.drain();
+    }
+
     #[cfg(feature = "http2")]
     pub(super) fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<FrameKind> {
         match self.trailers {
@@ -64,6 +68,27 @@ mod tests {
             http::HeaderName::from_static("x-sum"),
             http::HeaderValue::from_static(value),
         )])
+    }
+
+    #[test]
+    fn a_drain_reaches_a_source_with_trailers() {
+        struct UntilDrain(bool);
+        impl crate::Source for UntilDrain {
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame, crate::BoxError>>> {
+                if self.0 { Poll::Ready(None) } else { Poll::Pending }
+            }
+
+            fn drain(mut self: std::pin::Pin<&mut Self>) {
+                self.0 = true;
+            }
+        }
+        let mut body = Body::source(UntilDrain(false)).with_trailers(sum("1"));
+        body.drain();
+        let frame = body.poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(frame, Poll::Ready(Some(Ok(Frame::Trailers(_))))));
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl FromRequestParts for ConnectInfo<Peer> {
     const IMMEDIATE: bool = true;
 
     async fn from_request_parts(request: &mut Request) -> Result<Self, Infallible> {
-        Ok(Self(request.peer().map_or(Peer::Local, Peer::Address)))
+        Ok(Self(request.raw_peer()))
     }
 }
 
