@@ -18,6 +18,7 @@ mod engine;
 mod error_answers;
 mod events;
 mod examples;
+#[cfg(feature = "json")]
 mod extractors;
 #[cfg(feature = "http2")]
 mod h2;
