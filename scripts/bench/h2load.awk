@@ -3,7 +3,7 @@
 /^finished in / { seconds = $3 + 0; if ($3 ~ /ms,$/) seconds /= 1000 }
 /^requests:/ { requests = $8; errors = $10 + $12 + $14 }
 /^status codes:/ { errors += $5 + $7 + $9 }
-/^traffic:/ { data = $(NF - 1); gsub(/[()]/, "", data) }
+/^traffic:/ { data = $(NF - 1); gsub(/[()]/, "", data); data += 0 }
 /^req\/s / { least = $3; most = $4 }
 END {
     # One of the bodies was too short or too long.

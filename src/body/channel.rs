@@ -54,6 +54,11 @@ impl ChannelState {
 /// own allocation.
 const OVERHEAD_BYTES: usize = 128;
 
+/// Length from which on a copy gets a buffer of its own: its overhead is small, and joining it with others
+/// would copy it again whenever their buffer grows.
+#[cfg(feature = "http2")]
+const OWN_BUFFER_BYTES: usize = 4096;
+
 /// Returns the bytes that the window counts for a buffer: its length and [`OVERHEAD_BYTES`], which dominate
 /// in a queue of tiny buffers.
 fn cost(piece: &Bytes) -> usize {
@@ -156,11 +161,14 @@ impl BodySender {
         wake(state, |s| s.consumer.take());
     }
 
-    /// Queues a copy of bytes even if the window is full. Successive copies that the consumer has not taken
-    /// are joined in one buffer, so tiny pieces cost little more memory than their bytes. Does nothing if the
-    /// bytes are empty or the consumer has been dropped.
+    /// Queues a copy of bytes even if the window is full. Successive short copies that the consumer has not
+    /// taken are joined in one buffer, so tiny pieces cost little more memory than their bytes. Does nothing
+    /// if the bytes are empty or the consumer has been dropped.
     #[cfg(feature = "http2")]
     pub(crate) fn push_copy(&mut self, bytes: &[u8]) {
+        if bytes.len() >= OWN_BUFFER_BYTES {
+            return self.push(Bytes::copy_from_slice(bytes));
+        }
         let mut state = self.shared.lock();
         if bytes.is_empty() || state.is_closed {
             return;

@@ -14,7 +14,8 @@ pub struct Http2Limits {
     /// client may retry. Each stream costs the memory of its request and its reply.
     pub streams: u32,
     /// Flow-control window of a stream, in bytes: how much of a request's body may be in transit. Default 64
-    /// KiB.
+    /// KiB. While the server takes a body as fast as it arrives, the window grows to up to 8 times this size.
+    /// All windows of a connection together grow by at most half of `connection_window_bytes`.
     pub stream_window_bytes: u32,
     /// Flow-control window of the connection, in bytes: how much of all requests' bodies may be in transit.
     /// Default 1 MiB, at least 65,535 bytes. The protocol allows no smaller window.
@@ -49,7 +50,8 @@ pub struct Http2Limits {
     pub empty_data_per_second: u32,
     /// Maximum number of WINDOW_UPDATE frames per second, and one more for each 64 bytes sent. Default 1000.
     pub window_updates_per_second: u32,
-    /// Maximum number of PRIORITY frames and frames of unknown types per second. Default 1000.
+    /// Maximum number of PRIORITY, PRIORITY_UPDATE and unknown frames per second, counted together. Default
+    /// 1000.
     pub other_frames_per_second: u32,
 }
 

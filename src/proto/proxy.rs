@@ -64,7 +64,7 @@ impl fmt::Display for Reject {
         f.write_str(match self {
             Self::Missing => "the connection does not start with a PROXY preamble",
             Self::Line => "the PROXY line is malformed",
-            Self::Header => "the PROXY header has undefined values",
+            Self::Header => "the PROXY header has an undefined version, command, family or transport",
             Self::TooLong => "the PROXY header is too long",
             Self::TooShort => "the PROXY header is too short for its addresses",
         })

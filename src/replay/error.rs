@@ -117,8 +117,8 @@ impl StoreError {
         matches!(self.kind(), Full | TooLarge | TooManyTopics | Closed)
     }
 
-    /// Returns `true` if the cause is a full disk, a quota or a limit of the file's size. It works again once
-    /// there is room.
+    /// Returns `true` if the cause is a full disk, a quota or a limit of the file's size. The store
+    /// recovers by itself once there is room.
     pub fn is_disk_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let mut cause = self.source();

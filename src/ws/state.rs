@@ -67,8 +67,8 @@ pub(crate) struct SocketWakers {
 /// The state of a socket.
 pub(crate) struct SocketState {
     session: Session,
-    /// Encoded output. While [`connection_active`](Self::connection_active), this is the connection's own
-    /// outbox.
+    /// Encoded output. While [`connection_active`](Self::connection_active), it holds the outbox of the
+    /// connection, swapped in for the call.
     pub(crate) outbox: Outbox,
     /// Number of bytes that wait for the peer outside `outbox`. Between two calls of the connection it may be
     /// outdated.

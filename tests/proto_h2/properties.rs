@@ -178,4 +178,24 @@ proptest! {
             prop_assert!(held > 0 || has_credit, "a peer whose bytes are used must get credit: {credit}");
         }
     }
+
+    #[test]
+    fn a_receive_window_grows_only_while_nothing_is_held_and_within_its_limit(
+        size in 1..=WINDOW_BYTES_MAX,
+        steps in prop::collection::vec((any::<bool>(), any::<u32>(), any::<u32>()), 0..50),
+    ) {
+        let mut window = ReceiveWindow::new(size);
+        for (takes, bytes, limit) in steps {
+            if takes {
+                let _ = window.take(bytes);
+            } else {
+                let _ = window.release(bytes);
+            }
+            let (before, left, held) = (window.size(), window.left(), window.held());
+            let growth = window.grow(limit);
+            prop_assert!(growth <= limit && (held == 0 || growth == 0));
+            prop_assert!(window.size() <= WINDOW_BYTES_MAX, "a window never overflows");
+            prop_assert_eq!((window.size(), window.left()), (before + growth, left + growth));
+        }
+    }
 }

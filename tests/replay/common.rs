@@ -1,5 +1,8 @@
 //! Helpers shared by the replay store tests.
 
+#[path = "../support/random.rs"]
+mod random;
+
 use std::{
     sync::{
         Arc,
@@ -9,6 +12,8 @@ use std::{
 };
 
 use windlass::replay::{Append, Clock, Page, Position, Query, ReplayStore, Start};
+
+pub(crate) use random::Random;
 
 /// A clock that stands still until the test advances it.
 #[derive(Clone)]
@@ -41,28 +46,6 @@ pub(crate) fn page(store: &dyn ReplayStore, topic: &'static str, start: Start) -
 pub(crate) fn stored_data(store: &dyn ReplayStore, topic: &'static str) -> Vec<String> {
     let events = page(store, topic, Start::Earliest).events;
     events.iter().map(|event| String::from_utf8(event.data.to_vec()).unwrap()).collect()
-}
-
-/// Pseudo-random numbers from a seed (SplitMix64).
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-
-    /// Returns a number below `bound`.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
 }
 
 /// Returns the factor that multiplies the number of crashes.

@@ -1,6 +1,8 @@
 //! Direct delivery over every protocol, with and without TLS: events keep their order, whichever way they
 //! take.
 
+#[path = "../support/random.rs"]
+mod random;
 mod subscriber;
 
 use std::{
@@ -18,7 +20,10 @@ use windlass::{
     topic_routes,
 };
 
-use self::subscriber::{Over, Subscriber};
+use self::{
+    random::Random,
+    subscriber::{Over, Subscriber},
+};
 use crate::{
     common::{TIMEOUT, address, base_builder, eventually},
     tls::{client::trusting, pair},
@@ -30,22 +35,11 @@ const EVENTS: u64 = 300;
 /// Window of an HTTP/2 stream. It is small, so that it is often used up.
 const WINDOW_BYTES: u32 = 3000;
 
-/// Pseudorandom numbers (xorshift), the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn size(&mut self) -> usize {
-        match self.below(40) {
-            0 => 3000 + self.below(20_000) as usize,
-            _ => 10 + self.below(300) as usize,
-        }
+/// Returns the size of an event: mostly small, sometimes larger than a stream's window.
+fn event_bytes(random: &mut Random) -> usize {
+    match random.below(40) {
+        0 => 3000 + random.below(20_000),
+        _ => 10 + random.below(300),
     }
 }
 
@@ -123,16 +117,16 @@ impl Served {
 /// that it receives every event in order, or a gap in its place. Returns the counters and how many were lost.
 fn run(over: Over, is_tls: bool, seed: u64, change: impl FnOnce(&mut BrokerSettings)) -> (TopicStats, u64) {
     let mut served = Served::start(over, is_tls, change);
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     for _ in 0..EVENTS {
         let waits = random.below(8) > 0;
-        served.publish(random.size(), waits);
+        served.publish(event_bytes(&mut random), waits);
         for subscriber in &mut served.subscribers {
             match random.below(6) {
                 0 => {}
                 1 => subscriber.ping(),
                 2 => subscriber.grant(|| random.below(2) == 0),
-                _ => subscriber.read(random.size()),
+                _ => subscriber.read(event_bytes(&mut random)),
             }
         }
         if random.below(20) == 0 {

@@ -137,7 +137,8 @@ impl Chooser {
         self.lock().pool = Some(pool.clone());
     }
 
-    /// Stops starting calls of the callback, and drops the handle to the pool. A running call ends.
+    /// Submits no more jobs, and drops the handle to the pool. Jobs that were submitted still run, and each
+    /// may call the callback once more. When one of them ends, the waiting questions are refused.
     pub fn stop(&self) {
         let pool = self.lock().pool.take();
         // Dropping the last handle refuses jobs, which locks this chooser. So the lock is released first.

@@ -1,5 +1,8 @@
 //! Outlets: events keep their order, whether they go through the outlet or the queue.
 
+#[path = "../../../tests/support/random.rs"]
+mod random;
+
 use std::{task::Poll, thread, time::Duration};
 
 use windlass_actors::{
@@ -7,18 +10,7 @@ use windlass_actors::{
 };
 
 use super::*;
-
-/// Pseudorandom numbers (xorshift), the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
+use random::Random;
 
 /// Events that a subscriber has seen.
 #[derive(Default)]
@@ -145,11 +137,11 @@ fn run(host: Host, seed: u64, events: u64, bounds: Bounds, outlets: bool) -> [u6
     let fanout = Fanout::<Bytes>::start(&system).unwrap();
     let topic = fanout.topic(bounds, Overflow::Drop);
     let subscribed = topic.clone();
-    let make = move || Subscriber { topic: subscribed.clone(), random: Random(seed), outlets };
+    let make = move || Subscriber { topic: subscribed.clone(), random: Random::new(seed), outlets };
     let subscriber = system.spawn(Placement::Shard(0), SpawnOptions::named("subscriber"), make).unwrap();
     let asked = thread::spawn(move || subscriber.ask_blocking(|reply| (events, reply), LONG).unwrap());
     eventually("the subscriber has subscribed", || topic.subscribers() == 1);
-    let mut random = Random(seed + 1);
+    let mut random = Random::new(seed + 1);
     for _ in 0..events {
         let receipt = topic.publish(|_| vec![0; 10]).unwrap();
         if random.below(8) > 0 {

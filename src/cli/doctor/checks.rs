@@ -91,7 +91,9 @@ fn io_uring_failure(facts: &Facts, errno: i32) -> (String, String) {
             return (reason, format!("raise it: {RAISE_MEMLOCK}; or raise the cgroup's memory limit"));
         }
         libc::EINVAL => (String::new(), "this kernel is too old: use Linux 6.1 or newer"),
-        libc::EMFILE | libc::ENFILE => (String::new(), "raise the limit of open files (ulimit -n)"),
+        libc::EMFILE | libc::ENFILE => {
+            (String::new(), "raise the limit of open files (ulimit -n, or fs.file-max for the whole system)")
+        }
         _ => (String::new(), "see the error of the system"),
     };
     (reason, fix.into())

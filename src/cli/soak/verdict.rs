@@ -181,7 +181,9 @@ fn judged_windows(
         record.windows.iter().copied().filter(|window| window.late <= usual * MAX_DELAY_RATIO).collect();
     let out = match all - windows.len() {
         0 => String::new(),
-        out => format!(", without {out} with a machine delay above {MAX_DELAY_RATIO} × the usual one"),
+        out => {
+            format!(", except {out} in which the machine delay was above {MAX_DELAY_RATIO} × the usual one")
+        }
     };
     let points: Vec<_> = windows.iter().map(|window| (window.late, window.p99)).collect();
     let wake_ups = robust_slope(&points).unwrap_or(0.0).clamp(0.0, MAX_WAKE_UPS);

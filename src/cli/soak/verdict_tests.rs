@@ -172,7 +172,10 @@ fn a_leak_fails() {
         |record: &mut Record| usages(record).for_each(|(at, usage)| usage.rss_bytes += at as u64 * 8192);
     assert_eq!(failed(leak), ["memory growth over the last half"]);
     assert!(failed_by(&["--max-rss-growth", "20"], leak).is_empty());
-    assert!(failed_by(&["--rss-growth-after", "11m"], leak).is_empty(), "a short run is not judged by it");
+    assert!(
+        failed_by(&["--rss-growth-after", "11m"], leak).is_empty(),
+        "memory growth is not judged in a run shorter than --rss-growth-after"
+    );
     let little =
         |record: &mut Record| usages(record).for_each(|(at, usage)| usage.rss_bytes += at as u64 * 2048);
     assert!(failed(little).is_empty(), "1 MiB is permitted");
@@ -244,7 +247,7 @@ fn delays_of_the_machine_do_not_count_unless_the_server_causes_them() {
     assert_eq!(
         failed(|record| somewhat(record, 30.0)),
         ["p99 spread"],
-        "no request needs this many wake-ups"
+        "the delay of the machine explains at most 4 wake-ups per request"
     );
 }
 

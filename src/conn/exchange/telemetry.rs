@@ -88,7 +88,7 @@ impl Telemetry {
         }
     }
 
-    /// Counts a reply whose head was written, and its time since the request began.
+    /// Counts a reply whose head was written. Records the time since the end of the request's head.
     pub(in crate::conn) fn count_reply(&self, env: &Env, status: StatusCode) {
         env.counters.dispatched(self.version, self.kind).add(1);
         if env.counts_requests() {

@@ -66,8 +66,8 @@ pub(super) struct H2 {
     unsent_bytes: usize,
     /// Requests whose handlers wait for the peer to read, oldest first.
     delayed: VecDeque<Key>,
-    /// Credit that the connection gets when the peer has read more: streams, and numbers of bytes of their
-    /// bodies.
+    /// Complete request bodies for which the peer gets a WINDOW_UPDATE of the connection only when it has
+    /// read more replies: streams, and numbers of bytes.
     deferred: Vec<(Key, usize)>,
     /// Credit may have been withheld or deferred, so that [`grant_credit`](Self::grant_credit) has work.
     owes_credit: bool,

@@ -56,6 +56,7 @@ pub(super) fn check(limit: Duration, shard: usize, route_metrics: &RouteMetrics,
 
 /// Logs a panic of code that runs on the shard for a route. `what` is the message.
 pub(in crate::conn) fn report_panic(what: &'static str, route: &str, payload: &(dyn Any + Send)) {
-    let remedy = "move this part to the pool, with an async route or a pool of the program's own";
+    let remedy =
+        "only the pool has a tokio runtime: move this code to an async route, or to a pool of your own";
     PanicReport { what, method: None, route, request_id: None, remedy }.log(payload);
 }

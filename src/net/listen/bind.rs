@@ -355,9 +355,10 @@ fn diagnose(listen: &Listen, cause: &io::Error) -> (String, &'static str) {
         (Listen::Tcp(_), Some(libc::EAFNOSUPPORT)) => {
             (String::new(), "this system does not support the address family: listen on an IPv4 address")
         }
-        (_, Some(libc::EMFILE | libc::ENFILE)) => {
-            (String::new(), "raise the limit of open files (`ulimit -n`)")
-        }
+        (_, Some(libc::EMFILE | libc::ENFILE)) => (
+            String::new(),
+            "raise the limit of open files (`ulimit -n`, or fs.file-max for the whole system)",
+        ),
         _ => (String::new(), "check the address and the options"),
     }
 }

@@ -232,7 +232,7 @@ impl<T: Connection> Ring<T> {
     }
 
     /// Handles the completion of a cancellation. An operation that is already running cannot be cancelled. If
-    /// its connection is closing, shutting down the socket ends it.
+    /// its connection is closing, this shuts down the socket, which ends the operation.
     fn cancelled(&mut self, id: ConnId, completion: Completion) {
         if completion.result != -libc::EALREADY {
             return;

@@ -60,6 +60,8 @@ pub struct Connection {
     pub(super) meter: Meter,
     pub(super) send_window: SendWindow,
     pub(super) receive_window: ReceiveWindow,
+    /// Bytes by which the receive windows of the streams may still grow.
+    pub(super) growth_left: u32,
     pub(super) peer: PeerSettings,
     /// The peer has acknowledged this side's settings.
     pub(super) is_acknowledged: bool,
@@ -97,6 +99,7 @@ impl Connection {
             meter: Meter::new(limits, now),
             send_window: SendWindow::new(DEFAULT_WINDOW_BYTES),
             receive_window: ReceiveWindow::new(limits.connection_window_bytes.max(DEFAULT_WINDOW_BYTES)),
+            growth_left: limits.connection_window_bytes / 2,
             peer: PeerSettings::default(),
             is_acknowledged: false,
             peer_leaves: false,
@@ -142,6 +145,7 @@ impl Connection {
             send_window: SendWindow::new(self.peer.initial_window),
             receive_window: ReceiveWindow::new(window),
             held_alone: 0,
+            grown: 0,
             expected,
             next: super::streams::NONE,
             previous: super::streams::NONE,
@@ -281,6 +285,7 @@ impl Connection {
     pub(super) fn close(&mut self, key: Key, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get(key) else { return };
         let held = stream.receive_window.held() - stream.held_alone;
+        self.growth_left += stream.grown;
         let sending = stream.sending;
         if sending == Sending::Ready {
             self.schedule.remove(&mut self.streams, key);

@@ -22,7 +22,8 @@ const EXCESS_FACTOR: usize = 4;
 /// Bytes that each field counts beyond its name and value (RFC 9113 §6.5.2).
 const FIELD_OVERHEAD_BYTES: usize = 32;
 
-/// Bytes around a name and a value of HTTP/1.1: `: ` and a line end.
+/// Bytes that a trailer field counts beyond its name and value: `: ` and a line end, as in HTTP/1.1, so that
+/// `trailer_bytes` means the same for both.
 const LINE_OVERHEAD_BYTES: usize = 4;
 
 /// A header list so large that the connection ends.
@@ -96,11 +97,12 @@ impl Head {
         Ok(())
     }
 
-    /// Takes a field line of trailers.
+    /// Takes a field line of trailers. A line beyond `header_list_bytes` is dropped, and the trailers are
+    /// refused.
     ///
     /// # Errors
     ///
-    /// The header list is larger than any that is answered.
+    /// The header list is larger than [`EXCESS_FACTOR`] times that limit: the connection ends.
     pub(super) fn take_trailer(&mut self, line: Line, limits: &Limits) -> Result<(), Excess> {
         if !self.fits(line.end - line.name, limits)? {
             self.bytes.truncate(line.name);

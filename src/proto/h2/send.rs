@@ -7,6 +7,9 @@ use super::{
     state::{Sending, StreamState},
 };
 
+/// Multiple of its first size that a stream's receive window may grow to.
+const GROWTH: u32 = 8;
+
 /// Effect of a frame on this side of its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -163,6 +166,10 @@ impl Connection {
 
     /// Releases bytes of a request's body: the peer may send as many more. What a stream holds when it closes
     /// is released by itself.
+    ///
+    /// If half of the first window was released as fast as it came, the window grows to [`GROWTH`] times its
+    /// size, so that a large upload does not wait for a WINDOW_UPDATE every 32 KiB. All windows of a
+    /// connection together grow by at most half of the connection's window.
     pub fn release(&mut self, stream: Key, bytes: usize, out: &mut Vec<u8>) {
         let Some(entry) = self.streams.get_mut(stream) else { return };
         // No body holds more than a window.
@@ -172,7 +179,12 @@ impl Connection {
         entry.held_alone -= alone;
         let takes_more = entry.state != StreamState::HalfClosedRemote;
         if let Some(increment) = increment.filter(|_| takes_more) {
-            frame::write_window_update(out, stream.id, increment);
+            let first_size = entry.receive_window.size() - entry.grown;
+            let most = first_size.saturating_mul(GROWTH - 1) - entry.grown;
+            let growth = entry.receive_window.grow(most.min(self.growth_left));
+            entry.grown += growth;
+            self.growth_left -= growth;
+            frame::write_window_update(out, stream.id, increment + growth);
         }
         self.release_connection(bytes - alone, out);
     }

@@ -34,7 +34,7 @@ pub struct PeerSettings {
     /// The next header block must begin with a size update, as the peer allows a smaller table than it knows
     /// of.
     pub owes_table_update: bool,
-    /// Size of this side's dynamic table, as far as the peer knows. The encoder never uses it.
+    /// Maximum size of the encoder's dynamic table that the peer knows of. The encoder adds no entries to it.
     table_bytes: usize,
     /// The peer ignores the priorities of RFC 7540 if `true`; `None` before its first SETTINGS.
     ignores_old_priorities: Option<bool>,

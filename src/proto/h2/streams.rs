@@ -52,6 +52,8 @@ pub(super) struct Stream {
     pub(super) receive_window: ReceiveWindow,
     /// Bytes that count as held in the stream's window and were released in the connection's.
     pub(super) held_alone: u32,
+    /// Bytes by which the stream's receive window has grown.
+    pub(super) grown: u32,
     /// Bytes of the declared length that have not come.
     pub(super) expected: Option<u64>,
     /// Neighbours in a list of the schedule; of a free slot, `next` is the next free one.
@@ -251,6 +253,7 @@ mod tests {
             send_window: SendWindow::new(0),
             receive_window: ReceiveWindow::new(0),
             held_alone: 0,
+            grown: 0,
             expected: None,
             next: NONE,
             previous: NONE,

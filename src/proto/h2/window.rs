@@ -91,7 +91,7 @@ impl ReceiveWindow {
         let bytes = bytes.min(self.held);
         self.held -= bytes;
         self.released += bytes;
-        let size = self.left + self.held + self.released;
+        let size = self.size();
         if self.released < size / 2 {
             return None;
         }
@@ -107,10 +107,23 @@ impl ReceiveWindow {
         if increment.is_some() || self.released <= self.left { increment } else { self.announce() }
     }
 
+    /// Makes the window larger by `bytes`, or up to the largest there is. Does nothing while bytes are held.
+    /// Returns by how many bytes it grew; a WINDOW_UPDATE must announce them.
+    pub fn grow(&mut self, bytes: u32) -> u32 {
+        let growth = if self.held > 0 { 0 } else { bytes.min(WINDOW_BYTES_MAX - self.size()) };
+        self.left += growth;
+        growth
+    }
+
     fn announce(&mut self) -> Option<u32> {
         let increment = std::mem::take(&mut self.released);
         self.left += increment;
         (increment > 0).then_some(increment)
+    }
+
+    /// Returns the size of the window, in bytes.
+    pub fn size(self) -> u32 {
+        self.left + self.held + self.released
     }
 
     /// Returns how many bytes came and were not released.

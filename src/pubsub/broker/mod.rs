@@ -106,7 +106,7 @@ struct Shared {
     fanout: OnceLock<Fanout<EncodedEvent>>,
     /// The broker belongs to a server, which may not have started yet.
     has_server: AtomicBool,
-    /// The log has a line that the broker belongs to no server.
+    /// The warning that the broker belongs to no server was logged.
     has_warned: AtomicBool,
     registry: Mutex<Registry>,
     /// Current [`Phase`] as a number.

@@ -68,7 +68,7 @@ struct Shared {
     running: OnceLock<Running>,
     /// The hub belongs to a server, which may not have started yet.
     has_server: AtomicBool,
-    /// The log has a line that the hub belongs to no server.
+    /// The warning that the hub belongs to no server was logged.
     has_warned: AtomicBool,
     is_closing: AtomicBool,
     memberships: Mutex<Memberships>,

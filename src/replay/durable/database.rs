@@ -75,8 +75,8 @@ pub(super) fn load(database: Database, failed: &FailedAppends) -> Result<Opened,
     Ok(Opened { database, epoch, topics, crash_gaps })
 }
 
-/// Skips the leased numbers, and one number per failed append, and commits that. Returns the number of topics
-/// changed.
+/// Continues the numbers of each topic after its lease (see the [module](super)), skips one number per failed
+/// append, and commits that. Returns the number of topics changed.
 fn skip_numbers(
     database: &Database,
     topics: &mut Topics,

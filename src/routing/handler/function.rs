@@ -49,6 +49,11 @@ pub fn local<F>(function: F) -> LocalHandler<F> {
     LocalHandler(function)
 }
 
+/// Returns the states that a handler requires, given what each of its arguments requires.
+fn states(of_arguments: &[Option<RequiredState>]) -> Vec<RequiredState> {
+    of_arguments.iter().flatten().copied().collect()
+}
+
 /// Polls a future once and returns its output if it is ready.
 fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -128,9 +133,7 @@ macro_rules! functions {
             }
 
             fn required_state() -> Vec<RequiredState> {
-                let states: &[Option<RequiredState>] =
-                    &[$($arg::required_state(),)* $($last::required_state(),)?];
-                states.iter().flatten().copied().collect()
+                states(&[$($arg::required_state(),)* $($last::required_state(),)?])
             }
         }
 
@@ -150,9 +153,7 @@ macro_rules! functions {
             }
 
             fn required_state() -> Vec<RequiredState> {
-                let states: &[Option<RequiredState>] =
-                    &[$($arg::required_state(),)* $($last::required_state(),)?];
-                states.iter().flatten().copied().collect()
+                states(&[$($arg::required_state(),)* $($last::required_state(),)?])
             }
         }
 
@@ -172,9 +173,7 @@ macro_rules! functions {
             }
 
             fn required_state() -> Vec<RequiredState> {
-                let states: &[Option<RequiredState>] =
-                    &[$($arg::required_state(),)* $($last::required_state(),)?];
-                states.iter().flatten().copied().collect()
+                states(&[$($arg::required_state(),)* $($last::required_state(),)?])
             }
         }
     };

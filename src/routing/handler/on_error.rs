@@ -70,20 +70,21 @@ impl<'a> ErrorContext<'a> {
         self.asked.head.map(|head| &head.method)
     }
 
-    /// Returns the path as sent, percent-encoded and without the query. `None` like [`method`](Self::method).
+    /// Returns the path as sent, percent-encoded and without the query. `None` if the
+    /// head is not available.
     pub fn path(&self) -> Option<&'a str> {
         self.asked.head.map(|head| head.text(head.path))
     }
 
-    /// Returns the query as sent, percent-encoded and without the `?`. `None` if there is none, or like
-    /// [`method`](Self::method).
+    /// Returns the query as sent, percent-encoded and without the `?`. `None` if there is none, or if
+    /// the head is not available.
     pub fn query(&self) -> Option<&'a str> {
         let head = self.asked.head?;
         head.query.map(|query| head.text(query))
     }
 
     /// Returns the first value of a header. The name is case-insensitive. `None` if the request lacks the
-    /// header, if the value is not UTF-8, or like [`method`](Self::method).
+    /// header, if the value is not UTF-8, or if the head is not available.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&'a str> {
         std::str::from_utf8(self.asked.head?.header(name.as_ref())?).ok()
     }

@@ -54,7 +54,7 @@ impl RouterHandle {
     }
 
     /// Changes the dispatch of the route with this method and path template. `None` is the method of an
-    /// [`any`](crate::any) route. A static route is always served inline.
+    /// [`any`](crate::any) route. Has no effect on a static route, which is always served inline.
     ///
     /// # Errors
     ///

@@ -149,7 +149,9 @@ impl RouteTable {
         dispatch: Dispatch,
     ) -> Chain {
         let remedy = match (dispatch, handler.kind()) {
-            (Dispatch::Inline, HandlerKind::Shard) => "move this part to the pool, with a route of its own",
+            (Dispatch::Inline, HandlerKind::Shard) => {
+                "only the pool has a tokio runtime: move this code to an async route of its own"
+            }
             (Dispatch::Inline, _) => "make the route async with `run_async`",
             (Dispatch::Async, _) => "make the handler an `async fn`: a plain `fn` has a thread without tokio",
         };

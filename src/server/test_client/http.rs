@@ -64,7 +64,7 @@ pub(super) fn take_head(pipe: &PeerPipe, is_head: bool) -> Option<Head> {
             Ok(None) => {
                 assert!(
                     pipe.end.is_none(),
-                    "the connection ended without a response: {}",
+                    "the connection ended before the response head was complete, received: \"{}\"",
                     pipe.output.escape_ascii()
                 );
                 return None;
