@@ -9,7 +9,7 @@
 //! let router = Router::new().route(get("/hello/{name}", |request: Request| {
 //!     format!("Hello, {}!", request.param("name").unwrap_or_default())
 //! }));
-//! let server = Server::builder().listen("127.0.0.1:8080".parse()?).router(router).start()?;
+//! let server = Server::builder().listen("127.0.0.1:8080").router(router).start()?;
 //! # drop(server);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -82,7 +82,7 @@ pub use hooks::{Hooks, RefusedRequest, RequestEnd, RequestStart};
 pub use http;
 pub use limits::{Http2Limits, Limits, Timeouts};
 pub use metrics::{Collector, Snapshot};
-pub use net::{BindError, Listen, ListenOptions};
+pub use net::{BindError, Listen, ListenError, ListenOptions};
 pub use proto::origin::Origins;
 #[cfg(feature = "ws")]
 pub use pubsub::hub;
@@ -101,7 +101,7 @@ pub use routing::router::Lookup;
 pub use routing::router::{Group, Router, RouterError, RouterHandle};
 pub use routing::table::RouteError;
 pub use server::{
-    Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError, TestClient,
+    Builder, DrainReport, EngineKind, Listener, Operations, PoolSettings, Server, StartError, TestClient,
     TestConnection, TestEnd, TestStream,
 };
 pub use sse::{event_stream, event_stream_with};

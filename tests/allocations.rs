@@ -54,7 +54,7 @@ fn measure(engine: EngineKind) {
         .route(get("/body", body_handler));
     let server = Server::builder()
         .engine(engine)
-        .listen("127.0.0.1:0".parse().unwrap())
+        .listen("127.0.0.1:0")
         .cores(Cores::Unpinned(1))
         .router(router)
         .start()

@@ -53,7 +53,7 @@ fn allocations(stream: &mut TcpStream, first: u8, len: u16) -> u64 {
 }
 
 fn measure(engine: EngineKind) {
-    let builder = Server::builder().engine(engine).listen("127.0.0.1:0".parse().unwrap());
+    let builder = Server::builder().engine(engine).listen("127.0.0.1:0");
     let builder = builder.cores(Cores::Unpinned(1)).router(Router::new().route(websocket("/ws", echo)));
     let server = builder.start().unwrap();
     let mut stream = TcpStream::connect(server.tcp_address().unwrap()).unwrap();

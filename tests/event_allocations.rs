@@ -91,7 +91,7 @@ fn allocations_per_event_do_not_grow_with_streams() {
     settings.heartbeat = None;
     let broker = Broker::new(settings).unwrap();
     let router = topic_routes(Router::new(), &broker, TopicAccess::default());
-    let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap()).cores(Cores::Unpinned(1));
+    let builder = Server::builder().listen("127.0.0.1:0").cores(Cores::Unpinned(1));
     // A busy machine must not have streams refused.
     let mut timeouts = Timeouts::default();
     (timeouts.shed_async, timeouts.shed_all) = (None, None);

@@ -95,10 +95,7 @@ fn routes() -> Router {
 }
 
 fn start() -> Server {
-    let server = Server::builder()
-        .listen("127.0.0.1:0".parse().unwrap())
-        .cores(Cores::Unpinned(SHARDS))
-        .router(routes());
+    let server = Server::builder().listen("127.0.0.1:0").cores(Cores::Unpinned(SHARDS)).router(routes());
     server.operations(Operations::usual()).start().unwrap()
 }
 
@@ -176,8 +173,7 @@ fn a_server_that_fails_to_start_releases_everything() {
     let taken = windlass::Listen::Tcp(first.tcp_address().unwrap());
     let base = Usage::now();
     for _ in 0..3 {
-        let builder =
-            Server::builder().listen("127.0.0.1:0".parse().unwrap()).listen(taken.clone()).router(routes());
+        let builder = Server::builder().listen("127.0.0.1:0").listen(taken.clone()).router(routes());
         assert!(builder.cores(Cores::Unpinned(SHARDS)).start().is_err());
     }
     eventually(&format!("usage is back at {base:?}; open descriptors: {:?}", open_descriptors()), || {

@@ -10,7 +10,7 @@ use rustix::net as sys;
 
 use super::{
     current::CurrentProtocol,
-    env::{Env, ShardTransport},
+    env::{Env, ShardListener},
     io::Io,
     protocol::Protocol,
     timers::{Timer, Timers},
@@ -59,7 +59,7 @@ impl Connection for Conn {
 impl Conn {
     /// Makes the connection of a socket that was accepted from the listener with this index.
     pub(super) fn new(env: &Env, id: ConnId, fd: BorrowedFd<'_>, listener: usize) -> Self {
-        let ShardTransport { is_proxied, is_http2_only, acceptor } = env.transport(listener);
+        let ShardListener { is_proxied, is_http2_only, acceptor, router } = env.listener(listener);
         let tls = acceptor.map(|acceptor| TlsLayer::new(acceptor, is_proxied));
         let mut io = Io {
             id,
@@ -69,6 +69,7 @@ impl Conn {
             unsent_bytes: 0,
             secure: tls.is_some(),
             is_http2_only,
+            router,
             ending: Ending::Open,
             cause: "peer",
             wants_read: true,

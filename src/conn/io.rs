@@ -43,6 +43,8 @@ pub(crate) struct Io {
     pub(super) secure: bool,
     /// The peer must speak HTTP/2 from the first byte.
     pub(super) is_http2_only: bool,
+    /// Index of the router that serves the requests.
+    pub(super) router: usize,
     pub(super) ending: Ending,
     /// Cause of the end, as a metric label. Meaningless while `ending` is `Open`.
     pub(super) cause: &'static str,

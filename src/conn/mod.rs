@@ -33,6 +33,6 @@ mod ws;
 
 pub(crate) use connection::Spare;
 pub(crate) use connections::Connections;
-pub(crate) use env::{Common, Env, Transport};
+pub(crate) use env::{Common, Env, ListenerEnv, Transport};
 pub(crate) use message::{DrainCounts, Msg, Outcome};
 pub(crate) use outlet::ONLY_STREAM;

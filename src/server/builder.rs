@@ -4,29 +4,22 @@ use std::{fmt, os::fd::OwnedFd, sync::Arc};
 
 use windlass_actors::{Cores, Registry, System, error::ShardFailure};
 
-use super::{actors::ActorSetup, engine_kind::EngineKind, operations::Operations, pool::PoolSettings};
+use super::{
+    actors::ActorSetup, engine_kind::EngineKind, listener::Listener, operations::Operations,
+    pool::PoolSettings,
+};
 #[cfg(feature = "ws")]
 use crate::pubsub::hub::Hub;
-#[cfg(feature = "tls")]
-use crate::tls::Tls;
 use crate::{
     body::BoxError,
-    conn::Transport,
     hooks::Hooks,
     limits::{Limits, Timeouts},
     metrics::LostLogLines,
-    net::{Listen, ListenOptions},
+    net::ListenOptions,
     pubsub::broker::Broker,
     request::TrustedProxies,
     routing::router::{Group, Router},
 };
-
-/// An address to listen on, and the protocols before HTTP.
-#[derive(Clone, Debug)]
-pub(super) struct Listener {
-    pub(super) listen: Listen,
-    pub(super) transport: Transport,
-}
 
 /// Function that is called when a shard has failed.
 #[derive(Clone)]
@@ -43,7 +36,7 @@ impl fmt::Debug for FailureHook {
 /// ```no_run
 /// use windlass::{Router, Server, get};
 /// let router = Router::new().route(get("/", || "hello"));
-/// let server = Server::builder().listen("127.0.0.1:8080".parse()?).router(router).start()?;
+/// let server = Server::builder().listen("127.0.0.1:8080").router(router).start()?;
 /// println!("serving on {:?}", server.addresses());
 /// let report = server.drain(None);
 /// println!("{report}");
@@ -103,69 +96,12 @@ impl Builder {
         }
     }
 
-    /// Adds an address to listen on. With port 0 the system selects a free port.
-    #[must_use]
-    pub fn listen(self, listen: Listen) -> Self {
-        self.add_listener(listen, Transport::default())
-    }
-
-    /// Adds an address whose connections start with a PROXY preamble, version 1 or 2.
-    ///
-    /// The server trusts the preamble, so only the proxy must be able to reach the address.
-    #[must_use]
-    pub fn listen_proxied(self, listen: Listen) -> Self {
-        self.add_listener(listen, Transport { is_proxied: true, ..Transport::default() })
-    }
-
-    /// Adds an address whose connections start with a TLS handshake.
-    ///
-    /// A client that sends plain HTTP gets a plain `400` response, and the connection is closed.
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn listen_tls(self, listen: Listen, tls: Tls) -> Self {
-        self.add_listener(listen, Transport { tls: Some(tls), ..Transport::default() })
-    }
-
-    /// Adds an address whose connections start with a PROXY preamble and then a TLS handshake.
-    ///
-    /// The server trusts the preamble, so only the proxy must be able to reach the address.
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn listen_proxied_tls(self, listen: Listen, tls: Tls) -> Self {
-        self.add_listener(listen, Transport { is_proxied: true, tls: Some(tls), ..Transport::default() })
-    }
-
-    /// Adds an address whose clients speak HTTP/2 from the first byte, without TLS.
-    ///
-    /// On other addresses without TLS a client selects HTTP/2 by its connection preface, so a client whose
-    /// first bytes are no valid preface is answered in HTTP/1.1. Here it is answered in HTTP/2.
-    #[cfg(feature = "http2")]
-    #[must_use]
-    pub fn listen_http2(self, listen: Listen) -> Self {
-        self.add_listener(listen, Transport { is_http2_only: true, ..Transport::default() })
-    }
-
-    /// Adds an address like [`listen_http2`](Self::listen_http2) does, whose connections start with a PROXY
-    /// preamble.
-    ///
-    /// The server trusts the preamble, so only the proxy must be able to reach the address.
-    #[cfg(feature = "http2")]
-    #[must_use]
-    pub fn listen_proxied_http2(self, listen: Listen) -> Self {
-        self.add_listener(listen, Transport { is_proxied: true, is_http2_only: true, ..Transport::default() })
-    }
-
-    fn add_listener(mut self, listen: Listen, transport: Transport) -> Self {
-        self.listeners.push(Listener { listen, transport });
-        self
-    }
-
     /// Adds a listening socket that was created elsewhere, for example by a service manager.
     ///
     /// The server uses it instead of binding the address, which must be one of those to
-    /// [listen](Self::listen) on. [`Listen::of`] returns the address of a socket. All shards accept from the
-    /// socket. Of the [listen options](Self::listen_options) only [`no_delay`](ListenOptions::no_delay) and
-    /// [`send_buffer`](ListenOptions::send_buffer) apply.
+    /// [listen](Self::listen) on. [`Listen::of`](crate::Listen::of) returns the address of a socket. All
+    /// shards accept from the socket. Of the [listen options](Self::listen_options) only
+    /// [`no_delay`](ListenOptions::no_delay) and [`send_buffer`](ListenOptions::send_buffer) apply.
     #[must_use]
     pub fn inherit(mut self, socket: impl Into<OwnedFd>) -> Self {
         self.inherited.push(socket.into());
@@ -178,7 +114,7 @@ impl Builder {
         Self { listen_options, ..self }
     }
 
-    /// Sets the routes.
+    /// Sets the routes of all listeners that have none of [their own](Listener::router).
     #[must_use]
     pub fn router(self, router: Router) -> Self {
         Self { router, ..self }
@@ -251,7 +187,8 @@ impl Builder {
         Self { route_metrics: false, ..self }
     }
 
-    /// Adds paths for metrics and health checks. Default: none.
+    /// Adds paths for metrics and health checks to the routes of [`router`](Self::router). Default: none.
+    /// For a port of their own see [`Listener::operations`].
     #[must_use]
     pub fn operations(self, operations: Operations) -> Self {
         Self { operations, ..self }

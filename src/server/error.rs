@@ -3,7 +3,11 @@
 use std::fmt;
 
 use super::engine_kind::EngineKind;
-use crate::{body::BoxError, net::BindError, routing::router::RouterError};
+use crate::{
+    body::BoxError,
+    net::{BindError, ListenError},
+    routing::router::RouterError,
+};
 
 /// Errors of [`Builder::start`](crate::Builder::start). Nothing is left running.
 #[derive(Debug)]
@@ -11,6 +15,8 @@ use crate::{body::BoxError, net::BindError, routing::router::RouterError};
 pub enum StartError {
     /// A setting is invalid. The text names it and its valid range.
     Settings(String),
+    /// A text is not an address to listen on.
+    Listen(ListenError),
     /// An address cannot be bound.
     Bind(BindError),
     /// A route is invalid, or the pool that it needs failed to start.
@@ -38,6 +44,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settings(error) => f.write_str(error),
+            Self::Listen(error) => error.fmt(f),
             Self::Bind(error) => error.fmt(f),
             Self::Routes(error) => error.fmt(f),
             Self::Shards(error) => write!(f, "{error}; run 'windlass doctor' to check the system"),

@@ -31,7 +31,7 @@ fn a_failed_shard_is_reported(engine: EngineKind) {
     let server = Server::builder()
         .engine(engine)
         .cores(Cores::Unpinned(2))
-        .listen("127.0.0.1:0".parse().unwrap())
+        .listen("127.0.0.1:0")
         .router(Router::new())
         .operations(Operations::usual())
         .on_shard_failure(move |failure| failed.send(failure.shard).unwrap())

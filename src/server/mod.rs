@@ -14,6 +14,8 @@ mod error;
 #[cfg(test)]
 mod failing;
 mod fanout;
+mod listener;
+mod listening;
 mod live;
 mod operations;
 mod pool;
@@ -40,13 +42,14 @@ use crate::{
     metrics::{Collector, Metrics, Snapshot},
     net::{Bound, Listen},
     pubsub::broker::Broker,
-    routing::router::{RouteRegistry, RouterHandle, RouterMsg},
+    routing::router::{RouteRegistry, RouterHandle, RouterMsg, SHARED_ROUTER},
 };
 
 pub use builder::Builder;
 pub use drain_report::DrainReport;
 pub use engine_kind::EngineKind;
 pub use error::StartError;
+pub use listener::Listener;
 pub use operations::Operations;
 pub use pool::PoolSettings;
 pub use test_client::{TestClient, TestConnection, TestEnd, TestStream};
@@ -61,6 +64,8 @@ pub struct Server {
     inboxes: Vec<ShardSender<Msg>>,
     routes: Arc<RouteRegistry>,
     router: Addr<RouterMsg>,
+    /// Index of each listener's router.
+    listener_routers: Vec<usize>,
     bound: Mutex<Vec<Bound>>,
     /// Grace of a drain that is given none.
     grace: Duration,
@@ -102,9 +107,19 @@ impl Server {
         })
     }
 
-    /// Returns a handle to change the routes while the server runs.
+    /// Returns a handle to change the routes of [`Builder::router`] while the server runs.
     pub fn routes(&self) -> RouterHandle {
-        RouterHandle::new(self.router.clone())
+        RouterHandle::new(self.router.clone(), SHARED_ROUTER)
+    }
+
+    /// Returns a handle to change the routes of a listener while the server runs. `listener` is its place in
+    /// the order of the builder's calls, from 0 on. Returns `None` if there is no such listener.
+    ///
+    /// For a listener without routes of its own these are the routes of [`Builder::router`], which other
+    /// listeners serve too.
+    pub fn listener_routes(&self, listener: usize) -> Option<RouterHandle> {
+        let router = self.listener_routers.get(listener)?;
+        Some(RouterHandle::new(self.router.clone(), *router))
     }
 
     /// Returns the actor system, to spawn actors on the server's shards.

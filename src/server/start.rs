@@ -12,21 +12,26 @@ use windlass_actors::{Addr, Local, Placement, ShardSender, SpawnOptions, System}
 use super::tls;
 use super::{
     Server,
-    builder::{Builder, Listener},
+    builder::Builder,
     countdown::Delay,
     engine::{self, ShardParts},
     error::StartError,
     fanout,
+    listener::Listener,
+    operations::Operations,
     pool::PoolStarter,
     stuck,
 };
 use crate::{
-    conn::{Common, Env, Msg},
+    conn::{Common, Env, ListenerEnv, Msg},
     limits::{Limits, Timeouts},
     metrics::Metrics,
     net::{Bound, EngineOptions, Listen, bind, inherit},
     request::Context,
-    routing::router::{RouteRegistry, Router, RouterActor, RouterMsg},
+    routing::{
+        router::{RouteRegistry, Router, RouterActor, RouterMsg, SHARED_ROUTER},
+        table::RouteSet,
+    },
 };
 
 /// The parts of a server that exist before its shards.
@@ -51,11 +56,12 @@ impl Builder {
             .map_err(|error| StartError::Shards(windlass_actors::error::StartError::Cores(error)))?;
         let senders = Arc::new(OnceLock::new());
         let ServerParts { metrics, routes, common } = self.prepare(shards, senders.clone())?;
+        let listener_routers = common.listeners.iter().map(|listener| listener.router).collect();
         let mut bound = self.bind(shards)?;
         let retries = bound.iter().map(|bound| u64::from(bound.retries())).sum();
         metrics.bind_errors.add_many("EADDRINUSE", retries);
         #[cfg(feature = "tls")]
-        let certificates = tls::certificates(&common.transports, &metrics);
+        let certificates = tls::certificates(&common.listeners, &metrics);
         let Timeouts { grace, drain_delay, drain_idle, .. } = common.timeouts;
         metrics.set_connection_limit(common.shard_connections * shards);
         let options = EngineOptions {
@@ -67,7 +73,7 @@ impl Builder {
         let parts = ShardParts {
             system: || self.system(),
             options,
-            env: Arc::new(move |local: &Local| Env::new(&common, local.clone(), table.publisher().reader())),
+            env: Arc::new(move |local: &Local| Env::new(&common, local.clone(), table.readers())),
         };
         let (system, inboxes) = engine::start(self.engine, &parts, &metrics)?;
         metrics.set_system(system.clone());
@@ -90,6 +96,7 @@ impl Builder {
             inboxes,
             routes,
             router,
+            listener_routers,
             bound: Mutex::new(bound),
             grace,
             drain_delay,
@@ -124,25 +131,53 @@ impl Builder {
         if let Some(lost) = self.lost_log_lines.take() {
             metrics.set_lost_log_lines(lost);
         }
-        let Router { mut routes } = mem::take(&mut self.router);
-        let state = routes.state.clone();
-        routes.list.extend(self.operations.routes(&metrics));
+        let (listeners, routers) = self.routers(&metrics);
+        let context = |set: &RouteSet| Context {
+            state: set.state.clone(),
+            trusted: self.trusted.clone(),
+            ..Context::default()
+        };
+        let contexts = routers.iter().map(context).collect();
         let pool = PoolStarter::new(self.pool.clone(), shards);
         let routes =
-            RouteRegistry::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
+            RouteRegistry::new(routers, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
         let common = Common {
             limits: self.limits.clone(),
             timeouts: self.timeouts.clone(),
             hooks: self.hooks.clone(),
             metrics: metrics.clone(),
-            context: Context { state, trusted: self.trusted.clone(), ..Context::default() },
-            transports: self.listeners.iter().map(|listener| listener.transport.clone()).collect(),
+            contexts,
+            listeners,
             http2: self.http2,
             h2c_upgrade: self.h2c_upgrade,
             shard_connections: shard_connections(&self.limits, shards),
             senders,
         };
         Ok(ServerParts { metrics, routes, common })
+    }
+
+    /// Returns the settings of the listeners' connections, and the routes of each router. The first router is
+    /// the shared one.
+    fn routers(&mut self, metrics: &Arc<Metrics>) -> (Vec<ListenerEnv>, Vec<RouteSet>) {
+        let with_operations = |router: Router, operations: &Operations| {
+            let Router { mut routes } = router;
+            routes.list.extend(operations.routes(metrics));
+            routes
+        };
+        let mut routers = vec![with_operations(mem::take(&mut self.router), &self.operations)];
+        let mut router_of = |listener: &mut Listener| {
+            if !listener.has_routes() {
+                return SHARED_ROUTER;
+            }
+            let router = listener.router.take().unwrap_or_default();
+            routers.push(with_operations(router, &listener.operations));
+            routers.len() - 1
+        };
+        let env = |listener: &mut Listener| {
+            let router = router_of(listener);
+            ListenerEnv { transport: listener.transport.clone(), router }
+        };
+        (self.listeners.iter_mut().map(env).collect(), routers)
     }
 
     /// Spawns the program's actors and adds their routes.
@@ -161,17 +196,17 @@ impl Builder {
         let with_address =
             |fd: OwnedFd| Listen::of(&fd).map(|address| (address, fd)).map_err(|error| invalid(&error));
         let mut inherited = self.inherited.drain(..).map(with_address).collect::<Result<Vec<_>, _>>()?;
-        let bind_listener = |listener: &Listener| {
-            let listen = &listener.listen;
-            let all = self.listeners.iter().map(|listener| &listener.listen);
-            let options = &self.listen_options.among(all, listen);
+        let addresses = self.listeners.iter().map(|listener| listener.listen.clone());
+        let addresses = addresses.collect::<Result<Vec<_>, _>>().map_err(StartError::Listen)?;
+        let bind_listener = |listen: &Listen| {
+            let options = &self.listen_options.among(addresses.iter(), listen);
             let bound = match inherited.iter().position(|(address, _)| address == listen) {
                 Some(index) => inherit(inherited.swap_remove(index).1, listen, shards, options),
                 None => bind(listen, shards, options),
             };
             bound.map_err(StartError::Bind)
         };
-        let bound = self.listeners.iter().map(bind_listener).collect::<Result<Vec<_>, _>>()?;
+        let bound = addresses.iter().map(bind_listener).collect::<Result<Vec<_>, _>>()?;
         match inherited.first() {
             Some((address, _)) => Err(invalid(&format_args!(
                 "no listener has its address {address}: add one, or do not pass the socket"

@@ -2,7 +2,7 @@
 
 use super::Server;
 use crate::{
-    conn::Transport,
+    conn::ListenerEnv,
     metrics::Metrics,
     tls::{Tls, TlsError},
 };
@@ -23,9 +23,9 @@ impl Server {
 }
 
 /// Returns the certificates of all listeners, each once, and registers their reload counters.
-pub(super) fn certificates(transports: &[Transport], metrics: &Metrics) -> Vec<Tls> {
+pub(super) fn certificates(listeners: &[ListenerEnv], metrics: &Metrics) -> Vec<Tls> {
     let mut certificates: Vec<Tls> = Vec::new();
-    for tls in transports.iter().filter_map(|transport| transport.tls.as_ref()) {
+    for tls in listeners.iter().filter_map(|listener| listener.transport.tls.as_ref()) {
         if !certificates.iter().any(|known| known.is_same(tls)) {
             certificates.push(tls.clone());
         }

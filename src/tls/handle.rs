@@ -26,7 +26,7 @@ use crate::metrics::LabeledCounter;
 /// ```no_run
 /// use windlass::{Server, Tls};
 /// let tls = Tls::from_files("cert.pem", "key.pem")?;
-/// let server = Server::builder().listen_tls("127.0.0.1:8443".parse()?, tls.clone()).start()?;
+/// let server = Server::builder().listen_tls("127.0.0.1:8443", tls.clone()).start()?;
 /// tls.reload()?;
 /// # drop(server);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -61,8 +61,8 @@ fn proxied(timeout: Duration) -> Server {
     let mut timeouts = endless();
     timeouts.header = Some(timeout);
     base_builder()
-        .listen_proxied("127.0.0.1:0".parse().unwrap())
-        .listen("127.0.0.1:0".parse().unwrap())
+        .listen_proxied("127.0.0.1:0")
+        .listen("127.0.0.1:0")
         .cores(Cores::Unpinned(2))
         .operations(windlass::Operations::usual())
         .timeouts(timeouts)
@@ -195,7 +195,7 @@ fn a_unix_socket_serves_beside_tcp_and_its_file_is_removed_at_the_end() {
     let trusted = TrustedProxies::parse(["unix"]).unwrap();
     let server = builder(router())
         .listen(Listen::Unix(path.clone()))
-        .listen("127.0.0.1:0".parse().unwrap())
+        .listen("127.0.0.1:0")
         .trusted_proxies(trusted)
         .start()
         .unwrap();
@@ -230,7 +230,7 @@ fn a_stale_socket_file_is_replaced_but_one_in_use_is_not() {
 #[test]
 fn all_shards_share_one_port_and_its_connections() {
     let server = base_builder()
-        .listen("127.0.0.1:0".parse().unwrap())
+        .listen("127.0.0.1:0")
         .cores(Cores::Unpinned(3))
         .operations(windlass::Operations::usual())
         .router(router())

@@ -71,7 +71,7 @@ impl Served {
         let builder = base_builder().cores(Cores::Unpinned(1)).listen_options(options);
         let builder = builder.router(router).broker(&broker);
         let (chain, key) = pair("localhost");
-        let listener = "127.0.0.1:0".parse().unwrap();
+        let listener = "127.0.0.1:0";
         let builder = if is_tls {
             builder.listen_tls(listener, Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap())
         } else {

@@ -50,8 +50,8 @@ fn two_servers_in_one_process_are_independent() {
 #[test]
 fn port_0_is_one_port_for_all_shards_of_a_listener() {
     let server = base_builder()
-        .listen("127.0.0.1:0".parse().unwrap())
-        .listen("[::1]:0".parse().unwrap())
+        .listen("127.0.0.1:0")
+        .listen("[::1]:0")
         .cores(Cores::Unpinned(8))
         .router(Router::new().route(get("/", || "here")))
         .start()

@@ -21,7 +21,7 @@ mod jobs;
 mod rate_limiter;
 
 fn two_shards() -> Builder {
-    base_builder().listen("127.0.0.1:0".parse().unwrap()).cores(Cores::Unpinned(2))
+    base_builder().listen("127.0.0.1:0").cores(Cores::Unpinned(2))
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod hub;
 mod layers;
 mod limits;
 mod lingering;
+mod listeners;
 mod live;
 mod metrics;
 #[cfg(feature = "tower")]

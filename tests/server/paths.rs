@@ -138,8 +138,7 @@ fn a_group_protects_encoded_forms_of_its_paths() {
 fn an_encoded_slash_does_not_separate_the_segments_of_a_topic() {
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let router = topic_routes(Router::new(), &broker, windlass::TopicAccess::default());
-    let server =
-        base_builder().listen("127.0.0.1:0".parse().unwrap()).router(router).broker(&broker).start().unwrap();
+    let server = base_builder().listen("127.0.0.1:0").router(router).broker(&broker).start().unwrap();
     let mut peer = connect(&server);
     assert_eq!(peer.post("/topics/private/x", "secret").status, 202);
     for path in

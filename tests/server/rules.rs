@@ -211,8 +211,7 @@ fn several_spaces_may_follow_the_scheme_bearer() {
     let mut access = TopicAccess::default();
     access.publish_token = Some("secret".to_owned());
     let router = topic_routes(Router::new(), &broker, access);
-    let server =
-        base_builder().listen("127.0.0.1:0".parse().unwrap()).router(router).broker(&broker).start().unwrap();
+    let server = base_builder().listen("127.0.0.1:0").router(router).broker(&broker).start().unwrap();
     for (value, status) in [
         ("Bearer secret", 202),
         ("Bearer   secret", 202),

@@ -6,6 +6,7 @@
 mod balance;
 mod date;
 mod handshakes;
+mod routers;
 
 use std::{
     cell::RefCell,
@@ -27,12 +28,12 @@ use crate::{
     limits::{Limits, Timeouts},
     metrics::{Metrics, ShardCounters},
     proto::h1,
-    request::Context,
+    request::{Context, TrustedProxies},
     response::Response,
     routing::{
         handler::{Answer, Asked},
         route::Shed,
-        table::{RouteTable, TableView},
+        table::RouteTable,
     },
     tls::{Acceptor, Tls},
 };
@@ -42,6 +43,7 @@ pub(super) use balance::RECHECK_INTERVAL;
 use date::DateCache;
 use handshakes::Handshakes;
 pub(super) use handshakes::{HandshakeLimits, Network};
+use routers::Routers;
 
 /// Duration of a batch of events above which the shard's lag is recorded before the batch ends: when a
 /// handler of the batch returns.
@@ -54,9 +56,10 @@ pub(crate) struct Common {
     pub(crate) timeouts: Timeouts,
     pub(crate) hooks: Hooks,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) context: Context,
-    /// Transport of each listener, by the listener's index.
-    pub(crate) transports: Vec<Transport>,
+    /// Context of each router's requests, without the shard's counters.
+    pub(crate) contexts: Vec<Context>,
+    /// The listeners, by index.
+    pub(crate) listeners: Vec<ListenerEnv>,
     /// Accept HTTP/2 from clients that start with its preface or negotiate it.
     pub(crate) http2: bool,
     /// Switch to HTTP/2 if an HTTP/1.1 request without TLS asks for it (`Upgrade: h2c`). Needs `http2`.
@@ -65,6 +68,14 @@ pub(crate) struct Common {
     pub(crate) shard_connections: usize,
     /// Inboxes of all shards. Set before the first socket is accepted.
     pub(crate) senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
+}
+
+/// The settings of a listener that its connections need.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerEnv {
+    pub(crate) transport: Transport,
+    /// Index of the router that serves its requests.
+    pub(crate) router: usize,
 }
 
 /// Protocols that a listener's connections carry before HTTP.
@@ -78,21 +89,24 @@ pub(crate) struct Transport {
     pub(crate) is_http2_only: bool,
 }
 
-impl Transport {
-    fn on_shard(&self, http2: bool) -> ShardTransport {
-        let acceptor = self.tls.as_ref().map(|tls| tls.acceptor(http2));
-        let is_http2_only = self.is_http2_only && acceptor.is_none();
-        ShardTransport { is_proxied: self.is_proxied, is_http2_only, acceptor }
+impl ListenerEnv {
+    fn on_shard(&self, http2: bool) -> ShardListener {
+        let Self { transport, router } = self;
+        let acceptor = transport.tls.as_ref().map(|tls| tls.acceptor(http2));
+        let is_http2_only = transport.is_http2_only && acceptor.is_none();
+        ShardListener { is_proxied: transport.is_proxied, is_http2_only, acceptor, router: *router }
     }
 }
 
-/// A [`Transport`] as one shard uses it.
+/// A listener as one shard uses it. The default is plain HTTP, served by the shared router.
 #[derive(Clone, Default)]
-pub(super) struct ShardTransport {
+pub(super) struct ShardListener {
     pub(super) is_proxied: bool,
     pub(super) is_http2_only: bool,
     /// Makes TLS sessions.
     pub(super) acceptor: Option<Acceptor>,
+    /// Index of the router that serves its requests.
+    pub(super) router: usize,
 }
 
 /// State that the connections of one shard share.
@@ -114,8 +128,7 @@ pub(crate) struct Env {
     pub(super) h2_limits: h2::Limits,
     pub(super) timeouts: Timeouts,
     pub(super) hooks: Hooks,
-    /// Transport of each listener.
-    transports: Vec<ShardTransport>,
+    listeners: Vec<ShardListener>,
     pub(super) handshakes: Handshakes,
     /// Number of connections that discard more than `discard_bytes`.
     pub(super) lingering: usize,
@@ -129,10 +142,9 @@ pub(crate) struct Env {
     pub(super) h2c_upgrade: bool,
     pub(super) counters: Arc<ShardCounters>,
     pub(super) metrics: Arc<Metrics>,
-    /// Current route table, as this shard sees it.
-    pub(super) view: Arc<TableView>,
-    reader: Reader<RouteTable>,
-    pub(super) context: Arc<Context>,
+    /// Current route tables, as this shard sees them.
+    pub(super) routers: Routers,
+    pub(super) trusted: TrustedProxies,
     /// Memory that HTTP/1.1 request heads are parsed into.
     pub(super) head: h1::Head,
     /// Memory that HTTP/2 request heads are decoded into.
@@ -152,13 +164,13 @@ pub(crate) struct Env {
 }
 
 impl Env {
-    pub(crate) fn new(common: &Common, local: Local, mut reader: Reader<RouteTable>) -> Self {
+    pub(crate) fn new(common: &Common, local: Local, readers: Vec<Reader<RouteTable>>) -> Self {
         let now = clock::now();
-        // An allocation of its own for each shard: requests on other shards do not touch its reference count.
         let shard = local.shard();
         let counters = common.metrics.shards()[shard].clone();
-        let context = Arc::new(Context { counters: counters.clone(), ..common.context.clone() });
-        let view = TableView::new(reader.load().clone(), context.clone());
+        let on_shard = |context: &Context| Context { counters: counters.clone(), ..context.clone() };
+        let routers = Routers::new(readers, common.contexts.iter().map(on_shard));
+        let trusted = common.contexts.first().map(|context| context.trusted.clone());
         let http2 = common.http2 && cfg!(feature = "http2");
         Self {
             now,
@@ -174,7 +186,7 @@ impl Env {
             limits: common.limits.clone(),
             timeouts: common.timeouts.clone(),
             hooks: common.hooks.clone(),
-            transports: common.transports.iter().map(|transport| transport.on_shard(http2)).collect(),
+            listeners: common.listeners.iter().map(|listener| listener.on_shard(http2)).collect(),
             handshakes: Handshakes::default(),
             lingering: 0,
             tls_scratch: Vec::new(),
@@ -183,9 +195,8 @@ impl Env {
             h2c_upgrade: http2 && common.h2c_upgrade,
             counters,
             metrics: common.metrics.clone(),
-            view,
-            reader,
-            context,
+            routers,
+            trusted: trusted.unwrap_or_default(),
             head: h1::Head::default(),
             #[cfg(feature = "http2")]
             h2_head: h2::Head::default(),
@@ -210,10 +221,7 @@ impl Env {
         self.now = self.on_connections_clock(now);
         self.clock = self.now;
         self.handshakes.begin_turn();
-        let table = self.reader.load();
-        if !Arc::ptr_eq(table, &self.view.table) {
-            self.view = TableView::new(table.clone(), self.context.clone());
-        }
+        self.routers.refresh();
     }
 
     /// Converts a time of the system's clock to the clock of the connections.
@@ -226,9 +234,9 @@ impl Env {
         clock::instant_after(at, self.paused)
     }
 
-    /// Returns the transport of a listener's connections; plain HTTP if there is no listener with this index.
-    pub(super) fn transport(&self, listener: usize) -> ShardTransport {
-        self.transports.get(listener).cloned().unwrap_or_default()
+    /// Returns the listener with this index, or the default one if there is none.
+    pub(super) fn listener(&self, index: usize) -> ShardListener {
+        self.listeners.get(index).cloned().unwrap_or_default()
     }
 
     /// Returns this shard's own inbox, for replies from other threads; `None` before the inboxes are set.
@@ -293,10 +301,10 @@ impl Env {
         most.is_some_and(|most| lag > most)
     }
 
-    /// Returns the server's own answer as a response, passed through the program's `on_error` function if
-    /// there is one.
-    pub(super) fn shaped(&self, asked: Asked<'_>, answer: Answer) -> Response {
-        answer.shaped(self.view.table.on_error.as_ref(), asked, &self.counters)
+    /// Returns the server's own answer as a response, passed through the hook of the router with this index
+    /// if it has one.
+    pub(super) fn shaped(&self, router: usize, asked: Asked<'_>, answer: Answer) -> Response {
+        answer.shaped(self.routers.view(router).table.on_error.as_ref(), asked, &self.counters)
     }
 
     /// Returns `true` if each reply is counted for its route, with its status and duration.

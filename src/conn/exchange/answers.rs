@@ -108,7 +108,7 @@ pub(in crate::conn) fn without_interim(
     tracing::error!(%status, route, "handler returned an interim status, answering 500");
     let answer = || Answer::handler_failed("the handler returned an interim status");
     let asked = Asked { head: None, route: Some(route), peer: io.peer };
-    let response = env.shaped(asked, answer());
+    let response = env.shaped(io.router, asked, answer());
     if response.status().is_informational() { answer().response.into() } else { response.into() }
 }
 
@@ -124,7 +124,7 @@ pub(in crate::conn) fn within_room(env: &Env, io: &Io, telemetry: &Telemetry, ou
     env.counters.refused.add("connections");
     let route = telemetry.route_metrics(env).template();
     let asked = Asked { head: None, route: Some(route), peer: io.peer };
-    env.shaped(asked, busy(env, io.id.slot, "too many connections are busy")).into()
+    env.shaped(io.router, asked, busy(env, io.id.slot, "too many connections are busy")).into()
 }
 
 /// Replaces a successful response to an extended CONNECT that opened no WebSocket by 501: the client would

@@ -10,7 +10,7 @@ use crate::{
     hooks::{RefusedRequest, RequestEnd, RequestStart},
     metrics::{DispatchKind, HttpVersion, RouteMetrics, UNMATCHED},
     request::Head,
-    routing::{route::Dispatch, table::RouteAction},
+    routing::{route::Dispatch, router::SHARED_ROUTER, table::RouteAction},
 };
 
 /// Error text for the end hooks if the connection ended before the reply was complete.
@@ -140,7 +140,8 @@ impl Telemetry {
     pub(in crate::conn) fn route_metrics<'a>(&'a self, env: &'a Env) -> &'a Arc<RouteMetrics> {
         match &self.route {
             Some(route) => &route.compiled().route_metrics,
-            None => &env.view.table.unmatched,
+            // All routers share these metrics.
+            None => &env.routers.view(SHARED_ROUTER).table.unmatched,
         }
     }
 }
@@ -153,7 +154,7 @@ fn call_start_hooks(env: &Env, io: &Io, head: &Head) -> Box<HookedRequest> {
     Box::new(HookedRequest {
         method: method.clone(),
         path: path.to_owned(),
-        client: env.context.trusted.client(io.peer, head.header_pairs()),
+        client: env.trusted.client(io.peer, head.header_pairs()),
         host: head.authority.map(|host| head.text(host).to_owned()),
         user_agent: head.header("user-agent").map(|agent| String::from_utf8_lossy(agent).into_owned()),
     })

@@ -156,21 +156,21 @@ impl H1 {
             return 0;
         };
         let mut request = Received { head, bytes, method, exchange };
-        let table = &env.view.table;
+        let view = env.routers.view(io.router);
         let mut path = Cow::Borrowed(request.path());
         let mut found = match head.form() {
-            Form::Asterisk => table.options_for_all(),
-            Form::Authority => table.unserved(Reason::Tunnel),
-            Form::Origin | Form::Absolute => table.find(&request.method, request.path()),
+            Form::Asterisk => view.table.options_for_all(),
+            Form::Authority => view.table.unserved(Reason::Tunnel),
+            Form::Origin | Form::Absolute => view.table.find(&request.method, request.path()),
         };
         if found.may_change(&path) {
             path = percent::normalized(request.path());
-            found = table.find(&request.method, &path);
+            found = view.table.find(&request.method, &path);
         }
         let (answer, around) = match found {
             Found::Unserved(Unserved { reason, around }) => (answers::unserved(reason), around),
             Found::Route(index, params) => {
-                let entry = table.route(index);
+                let entry = view.table.route(index);
                 if let RouteAction::Static(images, fixed) = &entry.action
                     && self.replies.is_empty()
                     && head.framing().is_empty()
@@ -191,7 +191,7 @@ impl H1 {
                     return 0;
                 }
                 if let Some(copy) = request.copy_head(&path, params.as_ref()) {
-                    let route = MatchedRoute { view: env.view.clone(), index };
+                    let route = MatchedRoute { view: view.clone(), index };
                     return self.serve_matched(env, io, request, copy, route, received);
                 }
                 env.counters.protocol_errors.add("path_parameter");
@@ -199,7 +199,7 @@ impl H1 {
                 (answers::bad_parameter(), Some(index))
             }
             Found::NotFoundHandler(index) => {
-                let route = MatchedRoute { view: env.view.clone(), index };
+                let route = MatchedRoute { view: view.clone(), index };
                 let copy = request.copy();
                 return self.serve_matched(env, io, request, copy, route, received);
             }
@@ -219,15 +219,16 @@ impl H1 {
         received: &[u8],
     ) -> usize {
         let (body, used) = request.discard_body(env, received);
-        let is_needed = around.is_some() || env.view.table.on_error.is_some() || !env.hooks.is_empty();
+        let shapes_errors = env.routers.view(io.router).table.on_error.is_some();
+        let is_needed = around.is_some() || shapes_errors || !env.hooks.is_empty();
         let head = is_needed.then(|| request.copy());
         let telemetry = Telemetry::unmatched(env, io, HttpVersion::H1, head.as_ref());
         let context = ReplyContext { exchange: request.exchange, telemetry };
         let asked = Asked { head: head.as_ref(), route: None, peer: io.peer };
-        let response = env.shaped(asked, answer);
+        let response = env.shaped(io.router, asked, answer);
         match (around, head) {
             (Some(index), Some(head)) => {
-                let route = MatchedRoute { view: env.view.clone(), index };
+                let route = MatchedRoute { view: env.routers.view(io.router).clone(), index };
                 let offer = UpgradeOffer::Nothing;
                 self.surround(env, io, RoutedRequest { head, route, context, offer }, response);
             }
@@ -364,7 +365,8 @@ impl H1 {
         answer: Answer,
     ) {
         let route = request.context.telemetry.template();
-        let response = env.shaped(Asked { head: Some(&request.head), route, peer: io.peer }, answer);
+        let response =
+            env.shaped(io.router, Asked { head: Some(&request.head), route, peer: io.peer }, answer);
         self.surround(env, io, request, response);
     }
 
@@ -407,7 +409,7 @@ impl H1 {
         let exchange = Exchange { version: proto::Version::Http11, method, keep_alive: false };
         let context = ReplyContext { exchange, telemetry: Telemetry::invalid(env.now, HttpVersion::H1) };
         self.reading.stop();
-        let response = env.shaped(Asked { head: None, route: None, peer: io.peer }, answer);
+        let response = env.shaped(io.router, Asked { head: None, route: None, peer: io.peer }, answer);
         telemetry::refused(env, io, received, response.status(), error);
         self.answer(env, io, context, response.into());
     }

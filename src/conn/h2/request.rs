@@ -92,7 +92,7 @@ impl H2 {
         let Ok(method) = head.http_method() else {
             return self.refuse(env, io, head, key, ends, Reject::Method);
         };
-        let view = env.view.clone();
+        let view = env.routers.view(io.router).clone();
         let table = &view.table;
         let is_tunnel = head.protocol_span().is_some();
         // The route of a WebSocket is one of GET (RFC 8441 §5).
@@ -170,15 +170,17 @@ impl H2 {
         answer: Answer,
         around: Option<usize>,
     ) {
-        let is_needed = around.is_some() || env.view.table.on_error.is_some() || !env.hooks.is_empty();
+        let shapes_errors = env.routers.view(io.router).table.on_error.is_some();
+        let is_needed = around.is_some() || shapes_errors || !env.hooks.is_empty();
         let head = is_needed.then(|| request.copy(method.clone()));
         let telemetry = Telemetry::unmatched(env, io, HttpVersion::H2, head.as_ref());
         let exchange = Exchange { offers_tunnel: false, ..request.exchange(telemetry) };
         let incoming = discarded(env, request.ends);
-        let response = env.shaped(Asked { head: head.as_ref(), route: None, peer: io.peer }, answer);
+        let response =
+            env.shaped(io.router, Asked { head: head.as_ref(), route: None, peer: io.peer }, answer);
         match (around, head) {
             (Some(index), Some(head)) => {
-                let route = MatchedRoute { view: env.view.clone(), index };
+                let route = MatchedRoute { view: env.routers.view(io.router).clone(), index };
                 self.surround(env, io, exchange, RoutedRequest { head, route }, incoming, response);
             }
             _ => self.answer(env, io, exchange, incoming, response.into()),
@@ -196,7 +198,8 @@ impl H2 {
         answer: Answer,
     ) {
         let route = exchange.telemetry.template();
-        let response = env.shaped(Asked { head: Some(&request.head), route, peer: io.peer }, answer);
+        let response =
+            env.shaped(io.router, Asked { head: Some(&request.head), route, peer: io.peer }, answer);
         self.surround(env, io, exchange, request, incoming, response);
     }
 
@@ -256,7 +259,7 @@ impl H2 {
         let exchange = Exchange { offers_tunnel: false, ..request.exchange(telemetry) };
         let incoming = discarded(env, ends);
         let asked = Asked { head: None, route: None, peer: io.peer };
-        let response = env.shaped(asked, answers::invalid(reject.status(), reject.text()));
+        let response = env.shaped(io.router, asked, answers::invalid(reject.status(), reject.text()));
         telemetry::refused(env, io, &[], response.status(), reject.text());
         self.answer(env, io, exchange, incoming, response.into());
     }

@@ -62,7 +62,7 @@ pub fn start(builder: Builder) -> Result<Server, StartError> {
 
 #[allow(dead_code, reason = "the tests call `start` instead")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let server = start(Server::builder().listen("127.0.0.1:8080".parse()?))?;
+    let server = start(Server::builder().listen("127.0.0.1:8080"))?;
     println!("serving on {:?}; press Enter to stop", server.addresses());
     std::io::stdin().read_line(&mut String::new())?;
     println!("{}", server.drain(Some(Duration::from_secs(1))));

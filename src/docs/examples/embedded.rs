@@ -47,7 +47,7 @@ pub async fn serve(
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let stop = async { tokio::time::sleep(Duration::from_secs(30)).await };
-    let builder = Server::builder().listen("127.0.0.1:8080".parse()?);
+    let builder = Server::builder().listen("127.0.0.1:8080");
     let report =
         runtime.block_on(serve(builder, |server| println!("serving on {:?}", server.addresses()), stop))?;
     println!("{report}");

@@ -125,7 +125,7 @@ pub fn start(builder: Builder, step: Duration) -> Result<Server, Box<dyn std::er
 
 #[allow(dead_code, reason = "the tests call `start` instead")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let server = start(Server::builder().listen("127.0.0.1:8080".parse()?), Duration::from_secs(1))?;
+    let server = start(Server::builder().listen("127.0.0.1:8080"), Duration::from_secs(1))?;
     println!("serving on {:?}; press Enter to stop", server.addresses());
     std::io::stdin().read_line(&mut String::new())?;
     println!("{}", server.drain(Some(Duration::from_secs(1))));

@@ -97,7 +97,7 @@ pub fn start(builder: Builder, per_second: f64) -> Result<Server, StartError> {
 
 #[allow(dead_code, reason = "the tests call `start` instead")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let server = start(Server::builder().listen("127.0.0.1:8080".parse()?), 1.0)?;
+    let server = start(Server::builder().listen("127.0.0.1:8080"), 1.0)?;
     println!("serving on {:?}; press Enter to stop", server.addresses());
     std::io::stdin().read_line(&mut String::new())?;
     println!("{}", server.drain(None));

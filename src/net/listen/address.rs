@@ -1,6 +1,7 @@
 //! The address to listen on, and its text form.
 
 use std::{
+    convert::Infallible,
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::AsFd,
@@ -58,6 +59,34 @@ impl fmt::Display for ListenError {
 }
 
 impl std::error::Error for ListenError {}
+
+impl From<Infallible> for ListenError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl TryFrom<&str> for Listen {
+    type Error = ListenError;
+
+    fn try_from(text: &str) -> Result<Self, ListenError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = ListenError;
+
+    fn try_from(text: String) -> Result<Self, ListenError> {
+        text.parse()
+    }
+}
 
 impl Listen {
     /// Returns the address of a listening stream socket.

@@ -1,4 +1,4 @@
-//! The router actor, which changes the routes of a running server.
+//! The router actor, which changes the routes of a running server's routers.
 
 use std::sync::Arc;
 
@@ -17,11 +17,18 @@ use crate::{
 /// Reply with the result of a change.
 pub(super) type ChangeReply = Reply<Result<(), RouterError>>;
 
-/// A message to the router actor. The method `None` is that of an `any` route.
-pub(crate) enum RouterMsg {
-    Add(Box<Route>, ChangeReply),
-    Remove(Option<Method>, String, ChangeReply),
-    SetDispatch(Option<Method>, String, Dispatch, ChangeReply),
+/// A change of the routes of the router with this index.
+pub(crate) struct RouterMsg {
+    pub(super) router: usize,
+    pub(super) change: Change,
+    pub(super) reply: ChangeReply,
+}
+
+/// A change of a router's routes. The method `None` is that of an `any` route.
+pub(super) enum Change {
+    Add(Box<Route>),
+    Remove(Option<Method>, String),
+    SetDispatch(Option<Method>, String, Dispatch),
 }
 
 /// The router actor. It applies one change at a time, compiles the table and publishes it.
@@ -39,27 +46,28 @@ impl Actor for RouterActor {
     type Msg = RouterMsg;
 
     async fn handle(&mut self, message: RouterMsg, _cx: &mut Context<RouterMsg>) -> Flow {
-        match message {
-            RouterMsg::Add(mut route, reply) => reply.send(self.registry.change(|set| {
-                enter(&set.scopes, &mut route).map_err(RouterError::Route)?;
-                set.list.push(*route);
-                Ok(())
-            })),
-            RouterMsg::Remove(method, path, reply) => reply.send(self.registry.change(|set| {
-                let index = index_of(set, method.as_ref(), &path)?;
-                set.list.remove(index);
-                Ok(())
-            })),
-            RouterMsg::SetDispatch(method, path, dispatch, reply) => {
-                reply.send(self.registry.change(|set| {
-                    let index = index_of(set, method.as_ref(), &path)?;
-                    set.list[index].dispatch = Some(dispatch);
-                    Ok(())
-                }));
-            }
-        }
+        let RouterMsg { router, change, reply } = message;
+        reply.send(self.registry.change(router, |set| apply(set, change)));
         Flow::Continue
     }
+}
+
+fn apply(set: &mut RouteSet, change: Change) -> Result<(), RouterError> {
+    match change {
+        Change::Add(mut route) => {
+            enter(&set.scopes, &mut route).map_err(RouterError::Route)?;
+            set.list.push(*route);
+        }
+        Change::Remove(method, path) => {
+            let index = index_of(set, method.as_ref(), &path)?;
+            set.list.remove(index);
+        }
+        Change::SetDispatch(method, path, dispatch) => {
+            let index = index_of(set, method.as_ref(), &path)?;
+            set.list[index].dispatch = Some(dispatch);
+        }
+    }
+    Ok(())
 }
 
 fn index_of(set: &RouteSet, method: Option<&Method>, path: &str) -> Result<usize, RouterError> {

@@ -7,7 +7,7 @@ use windlass_actors::Addr;
 
 use super::{
     RouterError,
-    actor::{ChangeReply, RouterMsg},
+    actor::{Change, RouterMsg},
 };
 use crate::routing::route::{Dispatch, Route};
 
@@ -20,12 +20,14 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// the routes with which they started. Each call waits at most 10 s for its answer.
 #[derive(Clone)]
 pub struct RouterHandle {
-    router: Addr<RouterMsg>,
+    actor: Addr<RouterMsg>,
+    /// Index of the router.
+    router: usize,
 }
 
 impl RouterHandle {
-    pub(crate) fn new(router: Addr<RouterMsg>) -> Self {
-        Self { router }
+    pub(crate) fn new(actor: Addr<RouterMsg>, router: usize) -> Self {
+        Self { actor, router }
     }
 
     /// Adds a route by its full path.
@@ -40,7 +42,7 @@ impl RouterHandle {
     /// middleware, the pool for the first async route failed to start, or the router did not answer:
     /// [`RouterError::NoReply`].
     pub async fn add(&self, route: Route) -> Result<(), RouterError> {
-        self.ask(|reply| RouterMsg::Add(Box::new(route), reply)).await
+        self.ask(Change::Add(Box::new(route))).await
     }
 
     /// Removes the route with this method and path template. `None` is the method of an [`any`](crate::any)
@@ -50,7 +52,7 @@ impl RouterHandle {
     ///
     /// There is no such route, or the router did not answer: [`RouterError::NoReply`].
     pub async fn remove(&self, method: impl Into<Option<Method>>, path: &str) -> Result<(), RouterError> {
-        self.ask(|reply| RouterMsg::Remove(method.into(), path.to_owned(), reply)).await
+        self.ask(Change::Remove(method.into(), path.to_owned())).await
     }
 
     /// Changes the dispatch of the route with this method and path template. `None` is the method of an
@@ -66,7 +68,7 @@ impl RouterHandle {
         path: &str,
         dispatch: Dispatch,
     ) -> Result<(), RouterError> {
-        self.ask(|reply| RouterMsg::SetDispatch(method.into(), path.to_owned(), dispatch, reply)).await
+        self.ask(Change::SetDispatch(method.into(), path.to_owned(), dispatch)).await
     }
 
     /// Blocking version of [`add`](Self::add). Returns an error if it is called on a shard's thread.
@@ -75,7 +77,7 @@ impl RouterHandle {
     ///
     /// See [`add`](Self::add).
     pub fn add_blocking(&self, route: Route) -> Result<(), RouterError> {
-        self.ask_blocking(|reply| RouterMsg::Add(Box::new(route), reply))
+        self.ask_blocking(Change::Add(Box::new(route)))
     }
 
     /// Blocking version of [`remove`](Self::remove). Returns an error if it is called on a shard's thread.
@@ -84,7 +86,7 @@ impl RouterHandle {
     ///
     /// See [`remove`](Self::remove).
     pub fn remove_blocking(&self, method: impl Into<Option<Method>>, path: &str) -> Result<(), RouterError> {
-        self.ask_blocking(|reply| RouterMsg::Remove(method.into(), path.to_owned(), reply))
+        self.ask_blocking(Change::Remove(method.into(), path.to_owned()))
     }
 
     /// Blocking version of [`set_dispatch`](Self::set_dispatch). Returns an error if it is called on a
@@ -99,18 +101,20 @@ impl RouterHandle {
         path: &str,
         dispatch: Dispatch,
     ) -> Result<(), RouterError> {
-        self.ask_blocking(|reply| RouterMsg::SetDispatch(method.into(), path.to_owned(), dispatch, reply))
+        self.ask_blocking(Change::SetDispatch(method.into(), path.to_owned(), dispatch))
     }
 
-    async fn ask(&self, message: impl FnOnce(ChangeReply) -> RouterMsg) -> Result<(), RouterError> {
-        self.router
-            .ask(message, CHANGE_TIMEOUT)
-            .await
-            .unwrap_or_else(|error| Err(RouterError::NoReply(error)))
+    async fn ask(&self, change: Change) -> Result<(), RouterError> {
+        let router = self.router;
+        let message = |reply| RouterMsg { router, change, reply };
+        let answer = self.actor.ask(message, CHANGE_TIMEOUT).await;
+        answer.unwrap_or_else(|error| Err(RouterError::NoReply(error)))
     }
 
-    fn ask_blocking(&self, message: impl FnOnce(ChangeReply) -> RouterMsg) -> Result<(), RouterError> {
-        let answer = self.router.ask_blocking(message, CHANGE_TIMEOUT);
+    fn ask_blocking(&self, change: Change) -> Result<(), RouterError> {
+        let router = self.router;
+        let message = |reply| RouterMsg { router, change, reply };
+        let answer = self.actor.ask_blocking(message, CHANGE_TIMEOUT);
         answer.unwrap_or_else(|error| Err(RouterError::NoReply(error)))
     }
 }

@@ -29,7 +29,7 @@ pub use group::Group;
 pub use handle::RouterHandle;
 #[doc(hidden)]
 pub use lookup::Lookup;
-pub(crate) use registry::RouteRegistry;
+pub(crate) use registry::{RouteRegistry, SHARED_ROUTER};
 
 /// The routes of a server, before it starts.
 ///

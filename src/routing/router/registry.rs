@@ -1,11 +1,14 @@
-//! The routes of a server and the table that is compiled from them.
+//! The routes of a server's routers and the tables that are compiled from them.
 
 use std::{
     io,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use windlass_actors::{Pool, Publisher};
+use windlass_actors::{Pool, Publisher, Reader};
 
 use super::{Group, RouterError};
 use crate::{
@@ -13,44 +16,60 @@ use crate::{
     routing::table::{RouteSet, RouteTable},
 };
 
-/// The current routes, the publisher of their table, and the pool for async routes.
+/// Index of the router of [`Builder::router`](crate::Builder::router). It serves the listeners that have no
+/// router of their own.
+pub(crate) const SHARED_ROUTER: usize = 0;
+
+/// The current routes of each router, the publishers of their tables, and the pool for async routes.
 ///
 /// It outlives a restart of the router actor.
 pub(crate) struct RouteRegistry {
-    set: Mutex<RouteSet>,
-    publisher: Publisher<RouteTable>,
+    routers: Vec<PublishedRouter>,
     metrics: Arc<Metrics>,
     pool: OnceLock<Pool>,
     start_pool: Box<dyn Fn() -> io::Result<Pool> + Send + Sync>,
 }
 
+/// The current routes of one router.
+struct PublishedRouter {
+    set: Mutex<RouteSet>,
+    publisher: Publisher<RouteTable>,
+    /// Number of routes that run on the pool.
+    async_routes: AtomicUsize,
+}
+
 impl RouteRegistry {
-    /// Compiles and publishes the first table.
+    /// Compiles and publishes the first table of each router. The first router is the
+    /// [shared](SHARED_ROUTER) one.
     ///
     /// # Errors
     ///
     /// A route is invalid, or the pool that it needs failed to start.
     pub(crate) fn new(
-        set: RouteSet,
+        sets: Vec<RouteSet>,
         metrics: Arc<Metrics>,
         start_pool: impl Fn() -> io::Result<Pool> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, RouterError> {
-        let table = RouteTable::compile(&set, &metrics).map_err(RouterError::Route)?;
-        let empty = RouteTable::compile(&RouteSet::default(), &metrics).map_err(RouterError::Route)?;
-        let registry = Self {
-            set: Mutex::new(set),
-            publisher: Publisher::new(empty),
-            metrics,
-            pool: OnceLock::new(),
-            start_pool: Box::new(start_pool),
-        };
-        registry.publish(table)?;
+        let mut registry =
+            Self { routers: Vec::new(), metrics, pool: OnceLock::new(), start_pool: Box::new(start_pool) };
+        for set in sets {
+            let table = RouteTable::compile(&set, &registry.metrics).map_err(RouterError::Route)?;
+            let empty = RouteTable::compile(&RouteSet::default(), &registry.metrics);
+            let router = PublishedRouter {
+                set: Mutex::new(set),
+                publisher: Publisher::new(empty.map_err(RouterError::Route)?),
+                async_routes: AtomicUsize::new(0),
+            };
+            registry.publish(&router, table)?;
+            registry.routers.push(router);
+        }
+        registry.count_async_routes();
         Ok(Arc::new(registry))
     }
 
-    /// Returns the publisher of the tables.
-    pub(crate) fn publisher(&self) -> &Publisher<RouteTable> {
-        &self.publisher
+    /// Returns a reader of each router's tables.
+    pub(crate) fn readers(&self) -> Vec<Reader<RouteTable>> {
+        self.routers.iter().map(|router| router.publisher.reader()).collect()
     }
 
     /// Returns the pool, or `None` if nothing has needed it yet.
@@ -58,41 +77,49 @@ impl RouteRegistry {
         self.pool.get()
     }
 
-    /// Adds all routes of a group and publishes the new table.
+    /// Adds all routes of a group to the shared router and publishes the new table.
     ///
     /// # Errors
     ///
     /// A route is invalid or conflicts with another one, or the pool failed to start. No route is added.
     pub(crate) fn add_group(&self, group: Group) -> Result<(), RouterError> {
         let (routes, scopes) = group.finish();
-        self.change(|set| {
+        self.change(SHARED_ROUTER, |set| {
             set.list.extend(routes);
             set.scopes.extend(scopes);
             Ok(())
         })
     }
 
-    /// Applies a change to a copy of the routes, compiles the copy, and publishes and keeps it. After an
-    /// error of any of these steps the old routes stay.
+    /// Applies a change to a copy of a router's routes, compiles the copy, and publishes and keeps it. After
+    /// an error of any of these steps the old routes stay. `router` is an index.
     pub(super) fn change(
         &self,
+        router: usize,
         change: impl FnOnce(&mut RouteSet) -> Result<(), RouterError>,
     ) -> Result<(), RouterError> {
-        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        let router = &self.routers[router];
+        let mut set = router.set.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = set.clone();
         change(&mut changed)?;
-        self.publish(RouteTable::compile(&changed, &self.metrics).map_err(RouterError::Route)?)?;
+        self.publish(router, RouteTable::compile(&changed, &self.metrics).map_err(RouterError::Route)?)?;
         *set = changed;
+        self.count_async_routes();
         Ok(())
     }
 
-    fn publish(&self, mut table: RouteTable) -> Result<(), RouterError> {
+    fn publish(&self, router: &PublishedRouter, mut table: RouteTable) -> Result<(), RouterError> {
         if table.async_routes > 0 {
             table.pool = Some(self.require_pool()?);
         }
-        self.metrics.set_async_routes(table.async_routes);
-        self.publisher.publish(table);
+        router.async_routes.store(table.async_routes, Relaxed);
+        router.publisher.publish(table);
         Ok(())
+    }
+
+    fn count_async_routes(&self) {
+        self.metrics
+            .set_async_routes(self.routers.iter().map(|router| router.async_routes.load(Relaxed)).sum());
     }
 
     /// Returns the pool. Starts it if necessary.

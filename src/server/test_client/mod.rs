@@ -278,12 +278,12 @@ impl Builder {
     pub fn test_client(mut self) -> Result<TestClient, StartError> {
         let ServerParts { metrics, routes, common } = self.prepare(1, Arc::new(OnceLock::new()))?;
         let connector = Connector::default();
-        let reader = routes.publisher().reader();
+        let readers = routes.readers();
         let system = ManualSystem::new(self.registry.clone(), |local, inbox| {
             // Nobody else sets it.
             let _ = common.senders.set(vec![inbox.clone()]);
             let engine = Memory::with_connector(connector.clone(), local.doorbell())?;
-            Ok(Shard::new(engine, Env::new(&common, local.clone(), reader), local.clone()))
+            Ok(Shard::new(engine, Env::new(&common, local.clone(), readers), local.clone()))
         });
         let system = system.map_err(StartError::Shards)?;
         metrics.set_system(system.system().clone());

@@ -60,7 +60,7 @@ pub(crate) fn base_builder() -> Builder {
 /// Returns settings with a port of the system's choice, two unpinned shards, and metrics at `/metrics`.
 pub(crate) fn builder(router: Router) -> Builder {
     base_builder()
-        .listen("127.0.0.1:0".parse().unwrap())
+        .listen("127.0.0.1:0")
         .cores(Cores::Unpinned(2))
         .operations(Operations::usual())
         .router(router)

@@ -51,8 +51,7 @@ fn a_preface_sent_byte_by_byte_is_detected_and_other_bytes_are_http_1() {
 
 #[test]
 fn a_preface_after_a_proxy_preamble_is_detected() {
-    let server =
-        base_builder().listen_proxied("127.0.0.1:0".parse().unwrap()).router(routes()).start().unwrap();
+    let server = base_builder().listen_proxied("127.0.0.1:0").router(routes()).start().unwrap();
     for preamble in ["PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n", "PROXY UNKNOWN\r\n"] {
         let mut peer = Peer::silent(&server);
         peer.send([preamble.as_bytes(), &client_opening()].concat());

@@ -195,7 +195,7 @@ fn a_client_that_goes_on_in_http_1_is_told_so_in_http_2() {
 
 #[test]
 fn a_listener_may_be_for_http_2_only() {
-    let only = || "127.0.0.1:0".parse().unwrap();
+    let only = || "127.0.0.1:0";
     let server = base_builder().listen_http2(only()).router(routes()).http2(false).start().unwrap();
     let mut peer = Peer::connect(&server);
     peer.get(1, "/");

@@ -88,8 +88,8 @@ impl TlsServer {
             .cores(Cores::Unpinned(2))
             .router(routes())
             .operations(windlass::Operations::usual());
-        let builder = builder.listen_tls("127.0.0.1:0".parse().unwrap(), tls.clone());
-        let server = set(builder.listen("127.0.0.1:0".parse().unwrap())).start().unwrap();
+        let builder = builder.listen_tls("127.0.0.1:0", tls.clone());
+        let server = set(builder.listen("127.0.0.1:0")).start().unwrap();
         Self { server, tls, trust: Arc::new(trusting(&chain)) }
     }
 

@@ -99,11 +99,7 @@ fn a_client_that_stops_reading_pauses_the_server_and_loses_nothing() {
 fn a_proxy_preamble_comes_before_the_handshake() {
     let (chain, key) = pair("localhost");
     let tls = Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-    let server = base_builder()
-        .router(routes())
-        .listen_proxied_tls("127.0.0.1:0".parse().unwrap(), tls)
-        .start()
-        .unwrap();
+    let server = base_builder().router(routes()).listen_proxied_tls("127.0.0.1:0", tls).start().unwrap();
     let address = crate::common::address(&server);
     let trust = std::sync::Arc::new(trusting(&chain));
     let preamble = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n";

@@ -116,7 +116,7 @@ fn middleware_applies_to_the_handshake() {
 
 #[test]
 fn a_route_marked_async_is_refused() {
-    let start = |router: Router| base_builder().listen("127.0.0.1:0".parse().unwrap()).router(router).start();
+    let start = |router: Router| base_builder().listen("127.0.0.1:0").router(router).start();
     let refused = start(Router::new().route(websocket("/ws", echo).run_async()));
     let Err(StartError::Routes(error)) = refused else { panic!("{refused:?}") };
     assert!(error.to_string().contains("/ws") && error.to_string().contains("cannot be async"), "{error}");
