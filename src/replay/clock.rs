@@ -9,7 +9,7 @@ use std::{
 /// Source of the time of events. Default: the system clock.
 ///
 /// It is the system clock and not a monotonic one, because events must also age while no process runs. If the
-/// clock is set back, a new event gets the time of the previous event of its topic.
+/// clock is set back, a new event gets the time of the previous event of its log.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 

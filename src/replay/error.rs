@@ -19,10 +19,13 @@ struct Inner {
 pub enum ErrorKind {
     /// A bounded queue of the store is full. Overload: retry when there is room.
     Full,
-    /// The event, its name or its topic's name is longer than the store's limits allow. Caller error.
+    /// A part of the event is longer than the store's limits allow, or it has too many labels or tags. Caller
+    /// error.
     TooLarge,
-    /// The store holds the maximum number of topics. Caller error, or a limit that is set too low.
-    TooManyTopics,
+    /// The store holds the maximum number of logs. Caller error, or a limit that is set too low.
+    TooManyLogs,
+    /// The idempotency key of the event belongs to an event with other content. Caller error.
+    KeyReused,
     /// Another process has the store open. Operator error.
     InUse,
     /// The store was written by a version that this one cannot read. Operator error.
@@ -110,11 +113,11 @@ impl StoreError {
         self.0.kind
     }
 
-    /// Returns `true` if the store works but rejected this request: it is full or closed, or a limit is
-    /// exceeded.
+    /// Returns `true` if the store works but rejected this request: it is full or closed, a limit is
+    /// exceeded, or an idempotency key is used for other content.
     pub fn is_rejection(&self) -> bool {
-        use ErrorKind::{Closed, Full, TooLarge, TooManyTopics};
-        matches!(self.kind(), Full | TooLarge | TooManyTopics | Closed)
+        use ErrorKind::{Closed, Full, KeyReused, TooLarge, TooManyLogs};
+        matches!(self.kind(), Full | TooLarge | TooManyLogs | KeyReused | Closed)
     }
 
     /// Returns `true` if the cause is a full disk, a quota or a limit of the file's size. The store

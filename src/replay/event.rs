@@ -1,14 +1,18 @@
-//! Events of a topic, before and after they are stored.
+//! Events of a log, before and after they are stored.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
-use super::Position;
+use super::{Filter, Labels, Position};
 
 /// Bytes that retention and page windows count per event beside its name and data, so that empty events are
 /// bounded.
 pub const EVENT_OVERHEAD_BYTES: usize = 64;
+/// Maximum number of labels of an event.
+pub const MAX_LABELS: usize = 8;
+/// Maximum number of tags of an event.
+pub const MAX_TAGS: usize = 8;
 
 /// Durability of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +31,7 @@ pub enum Durability {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// Position in the topic, which is also the event's id.
+    /// Position in the log, which is also the event's id.
     pub position: Position,
     /// Event name, if the publisher set one.
     pub name: Option<Bytes>,
@@ -35,17 +39,44 @@ pub struct Event {
     pub data: Bytes,
     /// Time of the append, with millisecond resolution.
     pub time: SystemTime,
+    /// Labels: the topics of the event.
+    pub labels: Labels,
+    pub(super) attributes: Option<Arc<Attributes>>,
 }
 
 impl Event {
-    /// Creates an event.
+    /// Creates an event without labels and attributes.
     pub fn new(position: Position, name: Option<Bytes>, data: Bytes, time: SystemTime) -> Self {
-        Self { position, name, data, time }
+        Self { position, name, data, time, labels: Labels::new(), attributes: None }
     }
 
-    /// Returns the bytes that retention and page windows count: name, data and [`EVENT_OVERHEAD_BYTES`].
+    /// Sets the labels.
+    #[must_use]
+    pub fn with_labels(self, labels: Labels) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// Sets the attributes.
+    #[must_use]
+    pub fn with_attributes(self, attributes: Attributes) -> Self {
+        Self { attributes: attributes.shared(), ..self }
+    }
+
+    /// Returns the attributes that few events have.
+    pub fn attributes(&self) -> &Attributes {
+        self.attributes.as_deref().unwrap_or(&NO_ATTRIBUTES)
+    }
+
+    /// Returns the bytes that retention and page windows count: name, data, attributes, the labels after the
+    /// first, and [`EVENT_OVERHEAD_BYTES`].
     pub fn size_bytes(&self) -> usize {
-        size_bytes(self.name.as_ref(), &self.data)
+        size_bytes(self.name.as_ref(), &self.data, &self.labels, self.attributes())
+    }
+
+    /// Returns `true` if the event passes the filter.
+    pub fn matches(&self, filter: &Filter) -> bool {
+        let Attributes { tags, private, .. } = self.attributes();
+        filter.matches(&self.labels, tags, *private)
     }
 }
 
@@ -53,8 +84,10 @@ impl Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Append {
-    /// Topic name. Any bytes, up to the length that the store's limits allow.
-    pub topic: Bytes,
+    /// Name of the log. Any bytes, up to the length that the store's limits allow.
+    pub log: Bytes,
+    /// Labels: the topics of the event. At most [`MAX_LABELS`]. Default: the name of the log.
+    pub labels: Labels,
     /// Event name. Default: none.
     pub name: Option<Bytes>,
     /// Payload. A store may keep this buffer itself, so a slice of a large buffer keeps the whole buffer
@@ -62,12 +95,21 @@ pub struct Append {
     pub data: Bytes,
     /// Durability required before the append is acknowledged. Default: [`Durability::None`].
     pub durability: Durability,
+    pub(super) attributes: Option<Arc<Attributes>>,
 }
 
 impl Append {
-    /// Creates an event without a name.
-    pub fn new(topic: impl Into<Bytes>, data: impl Into<Bytes>) -> Self {
-        Self { topic: topic.into(), name: None, data: data.into(), durability: Durability::None }
+    /// Creates an event without a name, with the name of the log as its only label.
+    pub fn new(log: impl Into<Bytes>, data: impl Into<Bytes>) -> Self {
+        let log = log.into();
+        Self {
+            labels: log.clone().into(),
+            log,
+            name: None,
+            data: data.into(),
+            durability: Durability::None,
+            attributes: None,
+        }
     }
 
     /// Sets the event name.
@@ -80,12 +122,88 @@ impl Append {
         Self { durability, ..self }
     }
 
+    /// Sets the labels.
+    pub fn labels<T: Into<Bytes>>(self, labels: impl IntoIterator<Item = T>) -> Self {
+        Self { labels: labels.into_iter().collect(), ..self }
+    }
+
+    /// Sets the tags, each `key=value`. At most [`MAX_TAGS`].
+    pub fn tags<T: Into<Bytes>>(self, tags: impl IntoIterator<Item = T>) -> Self {
+        let tags = tags.into_iter().collect();
+        self.set(|attributes| attributes.tags = tags)
+    }
+
+    /// Sets the idempotency key. If the log knows the key, nothing is appended and the acknowledgement is
+    /// that of the first event with the key.
+    pub fn key(self, key: impl Into<Bytes>) -> Self {
+        self.set(|attributes| attributes.key = Some(key.into()))
+    }
+
+    /// Sets the id that the publisher chose.
+    pub fn id(self, id: impl Into<Bytes>) -> Self {
+        self.set(|attributes| attributes.id = Some(id.into()))
+    }
+
+    /// Makes the event private, or public again.
+    pub fn private(self, private: bool) -> Self {
+        self.set(|attributes| attributes.private = private)
+    }
+
+    fn set(self, set: impl FnOnce(&mut Attributes)) -> Self {
+        let mut attributes = self.attributes.map(Arc::unwrap_or_clone).unwrap_or_default();
+        set(&mut attributes);
+        Self { attributes: attributes.shared(), ..self }
+    }
+
+    /// Returns the attributes that few events have.
+    pub fn attributes(&self) -> &Attributes {
+        self.attributes.as_deref().unwrap_or(&NO_ATTRIBUTES)
+    }
+
     /// Returns the bytes that retention and page windows will count for the event.
     pub fn size_bytes(&self) -> usize {
-        size_bytes(self.name.as_ref(), &self.data)
+        size_bytes(self.name.as_ref(), &self.data, &self.labels, self.attributes())
     }
 }
 
-fn size_bytes(name: Option<&Bytes>, data: &Bytes) -> usize {
-    name.map_or(0, Bytes::len) + data.len() + EVENT_OVERHEAD_BYTES
+/// Attributes that few events have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attributes {
+    /// Tags, each `key=value`.
+    pub tags: Labels,
+    /// Idempotency key, if the publisher sent one.
+    pub key: Option<Bytes>,
+    /// Id that the publisher chose, if it did.
+    pub id: Option<Bytes>,
+    /// Whether the event is private: only for subscribers with a permission for it.
+    pub private: bool,
+}
+
+/// Attributes of an event that has none.
+static NO_ATTRIBUTES: Attributes = Attributes { tags: Labels::new(), key: None, id: None, private: false };
+
+impl Attributes {
+    /// Returns the attributes for an event; `None` if there are none.
+    pub(super) fn shared(self) -> Option<Arc<Self>> {
+        (self != NO_ATTRIBUTES).then(|| Arc::new(self))
+    }
+
+    /// Returns the total length of tags, key and id in bytes.
+    pub(super) fn total_bytes(&self) -> usize {
+        let text = |text: Option<&Bytes>| text.map_or(0, Bytes::len);
+        self.tags.total_bytes() + text(self.key.as_ref()) + text(self.id.as_ref())
+    }
+}
+
+/// Returns the bytes that retention and page windows count for an event.
+pub(super) fn size_bytes(
+    name: Option<&Bytes>,
+    data: &Bytes,
+    labels: &Labels,
+    attributes: &Attributes,
+) -> usize {
+    let more_labels = labels.total_bytes() - labels.first().map_or(0, Bytes::len);
+    let name = name.map_or(0, Bytes::len);
+    name + data.len() + more_labels + attributes.total_bytes() + EVENT_OVERHEAD_BYTES
 }

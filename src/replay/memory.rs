@@ -1,6 +1,6 @@
-//! The memory store: a ring of events per topic.
+//! The memory store: a ring of events per log.
 //!
-//! Threads contend for a topic's lock only if they use the same topic. Completions run under that lock, so
+//! Threads contend for a log's lock only if they use the same log. Completions run under that lock, so
 //! they run in the order of the positions.
 
 use std::{
@@ -15,21 +15,21 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Append, Appended, Clock, Completion, Durability, Epoch, ErrorKind, Event, Operation, Page, PageBuilder,
-    Position, Query, RejectedAppend, ReplayStore, Retention, StoreError, StoreLimits, TopicInfo,
+    Append, Appended, Clock, Completion, Durability, Epoch, ErrorKind, Event, LogInfo, Operation, Page,
+    PageBuilder, Position, Query, RejectedAppend, ReplayStore, Retention, StoreError, StoreLimits,
     clock::{expiry_ms, system_time},
     completion::complete,
 };
 
-/// Maximum number of topics checked for an empty one to evict, before an append to a new topic is rejected.
-const EVICTION_SCAN_TOPICS: usize = 64;
-/// Maximum number of topics that one append trims when all topics together exceed their limit.
-const TRIM_SCAN_TOPICS: usize = 64;
+/// Maximum number of logs checked for an empty one to evict, before an append to a new log is rejected.
+const EVICTION_SCAN_LOGS: usize = 64;
+/// Maximum number of logs that one append trims when all logs together exceed their limit.
+const TRIM_SCAN_LOGS: usize = 64;
 
-/// Store that keeps the latest events of each topic in memory.
+/// Store that keeps the latest events of each log in memory.
 ///
 /// It works on the calling thread: an append is a lookup and a push under two short locks, so a shard may
-/// call it. The first append to a topic locks the table of all topics, too. Once the ring of a topic has
+/// call it. The first append to a log locks the table of all logs, too. Once the ring of a log has
 /// grown to its size, an append allocates nothing. The events are lost when the process ends. A new store has
 /// a new epoch, so a read from an old position reports [`Reset::UnknownEpoch`].
 ///
@@ -39,21 +39,21 @@ pub struct MemoryStore {
     retention: Retention,
     limits: StoreLimits,
     clock: Clock,
-    topics: RwLock<Topics>,
-    /// Bytes of the events of all topics.
+    logs: RwLock<Logs>,
+    /// Bytes of the events of all logs.
     total_bytes: AtomicUsize,
-    /// Index of the topic to trim next when all topics together exceed their limit.
+    /// Index of the log to trim next when all logs together exceed their limit.
     trim_cursor: AtomicUsize,
 }
 
 #[derive(Default)]
-struct Topics {
+struct Logs {
     indices: HashMap<Bytes, usize>,
     rings: Vec<(Bytes, Mutex<Ring>)>,
-    /// Largest number that an evicted topic assigned. New topics start above it, so that no position is
+    /// Largest number that an evicted log assigned. New logs start above it, so that no position is
     /// reused.
     floor: u64,
-    /// Index at which the search for a topic to evict continues.
+    /// Index at which the search for a log to evict continues.
     eviction_cursor: usize,
 }
 
@@ -84,42 +84,42 @@ impl MemoryStore {
     ///
     /// See [`new`](Self::new).
     pub fn with_clock(retention: Retention, limits: StoreLimits, clock: Clock) -> io::Result<Self> {
-        let (topics, total_bytes, trim_cursor) = Default::default();
-        Ok(Self { epoch: Epoch::random()?, retention, limits, clock, topics, total_bytes, trim_cursor })
+        let (logs, total_bytes, trim_cursor) = Default::default();
+        Ok(Self { epoch: Epoch::random()?, retention, limits, clock, logs, total_bytes, trim_cursor })
     }
 
-    /// Returns information about each topic, in no particular order.
-    pub fn topics(&self) -> Vec<TopicInfo> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let info = |(topic, ring): &(Bytes, Mutex<Ring>)| {
+    /// Returns information about each log, in no particular order.
+    pub fn logs(&self) -> Vec<LogInfo> {
+        let logs = self.logs.read().unwrap_or_else(PoisonError::into_inner);
+        let info = |(log, ring): &(Bytes, Mutex<Ring>)| {
             let ring = lock(ring);
-            TopicInfo {
-                topic: topic.clone(),
+            LogInfo {
+                log: log.clone(),
                 end: Position::new(self.epoch, ring.end),
                 events: ring.events.len() as u64,
                 bytes: ring.bytes as u64,
             }
         };
-        topics.rings.iter().map(info).collect()
+        logs.rings.iter().map(info).collect()
     }
 
-    /// Appends to a topic. Returns the arguments if the topic does not exist.
+    /// Appends to a log. Returns the arguments if the log does not exist.
     fn append_existing(
         &self,
         append: Append,
         done: Completion<Appended>,
     ) -> Option<(Append, Completion<Appended>)> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(index) = topics.indices.get(&append.topic) else { return Some((append, done)) };
+        let logs = self.logs.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = logs.indices.get(&append.log) else { return Some((append, done)) };
         let now_ms = self.clock.now_ms();
-        let mut ring = lock(&topics.rings[*index].1);
+        let mut ring = lock(&logs.rings[*index].1);
         let (before, position) = (ring.bytes, ring.push(self.epoch, now_ms, append));
         ring.trim(&self.retention, now_ms);
         self.update_total(before, ring.bytes);
         complete(done, Ok(Appended::new(position, Durability::None)));
         drop(ring);
         if self.total_bytes.load(Relaxed) > self.retention.total_bytes {
-            self.trim_all(&topics);
+            self.trim_all(&logs);
         }
         None
     }
@@ -128,57 +128,57 @@ impl MemoryStore {
         self.total_bytes.fetch_add(after.wrapping_sub(before), Relaxed);
     }
 
-    /// Removes the oldest events of one topic after another until all topics together are within their limit,
-    /// but of at most [`TRIM_SCAN_TOPICS`].
-    fn trim_all(&self, topics: &Topics) {
-        for _ in 0..TRIM_SCAN_TOPICS {
+    /// Removes the oldest events of one log after another until all logs together are within their limit,
+    /// but of at most [`TRIM_SCAN_LOGS`].
+    fn trim_all(&self, logs: &Logs) {
+        for _ in 0..TRIM_SCAN_LOGS {
             let excess = self.total_bytes.load(Relaxed).saturating_sub(self.retention.total_bytes);
             if excess == 0 {
                 return;
             }
-            let index = self.trim_cursor.fetch_add(1, Relaxed) % topics.rings.len();
-            let mut ring = lock(&topics.rings[index].1);
+            let index = self.trim_cursor.fetch_add(1, Relaxed) % logs.rings.len();
+            let mut ring = lock(&logs.rings[index].1);
             let before = ring.bytes;
             ring.drop_oldest(excess);
             self.update_total(before, ring.bytes);
         }
     }
 
-    /// Creates a topic, unless it exists. At the limit it evicts an empty topic first.
-    fn create_topic(&self, topic: &Bytes) -> Result<(), StoreError> {
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        if topics.indices.contains_key(topic) {
+    /// Creates a log, unless it exists. At the limit it evicts an empty log first.
+    fn create_log(&self, log: &Bytes) -> Result<(), StoreError> {
+        let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
+        if logs.indices.contains_key(log) {
             return Ok(());
         }
-        if topics.rings.len() >= self.limits.topics.max(1) && !self.evict_empty_topic(&mut topics) {
-            let message = format!("the limit of {} topics is reached and none is empty", topics.rings.len());
-            return Err(StoreError::new(ErrorKind::TooManyTopics, Operation::Append, message));
+        if logs.rings.len() >= self.limits.logs.max(1) && !self.evict_empty_log(&mut logs) {
+            let message = format!("the limit of {} logs is reached and none is empty", logs.rings.len());
+            return Err(StoreError::new(ErrorKind::TooManyLogs, Operation::Append, message));
         }
-        let (index, end) = (topics.rings.len(), topics.floor);
+        let (index, end) = (logs.rings.len(), logs.floor);
         // A copy, because the caller's name may be a slice of a large buffer.
-        let topic = Bytes::copy_from_slice(topic);
-        topics.indices.insert(topic.clone(), index);
-        topics.rings.push((topic, Mutex::new(Ring { end, ..Ring::default() })));
+        let log = Bytes::copy_from_slice(log);
+        logs.indices.insert(log.clone(), index);
+        logs.rings.push((log, Mutex::new(Ring { end, ..Ring::default() })));
         Ok(())
     }
 
-    /// Removes expired events of some topics, and the first topic that has no events. Returns `false` if all
-    /// the topics checked have events.
-    fn evict_empty_topic(&self, topics: &mut Topics) -> bool {
+    /// Removes expired events of some logs, and the first log that has no events. Returns `false` if all
+    /// the logs checked have events.
+    fn evict_empty_log(&self, logs: &mut Logs) -> bool {
         let now_ms = self.clock.now_ms();
-        for _ in 0..EVICTION_SCAN_TOPICS.min(topics.rings.len()) {
-            let index = topics.eviction_cursor % topics.rings.len();
-            topics.eviction_cursor = index + 1;
-            let ring = topics.rings[index].1.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..EVICTION_SCAN_LOGS.min(logs.rings.len()) {
+            let index = logs.eviction_cursor % logs.rings.len();
+            logs.eviction_cursor = index + 1;
+            let ring = logs.rings[index].1.get_mut().unwrap_or_else(PoisonError::into_inner);
             let before = ring.bytes;
             ring.trim(&self.retention, now_ms);
             self.update_total(before, ring.bytes);
             if ring.events.is_empty() {
-                topics.floor = topics.floor.max(ring.end);
-                let (topic, _) = topics.rings.swap_remove(index);
-                topics.indices.remove(&topic);
-                if let Some((moved, _)) = topics.rings.get(index) {
-                    topics.indices.insert(moved.clone(), index);
+                logs.floor = logs.floor.max(ring.end);
+                let (log, _) = logs.rings.swap_remove(index);
+                logs.indices.remove(&log);
+                if let Some((moved, _)) = logs.rings.get(index) {
+                    logs.indices.insert(moved.clone(), index);
                 }
                 return true;
             }
@@ -187,11 +187,11 @@ impl MemoryStore {
     }
 
     fn page(&self, query: &Query) -> Page {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(index) = topics.indices.get(&query.topic) else {
-            return Ring { end: topics.floor, ..Ring::default() }.page(self.epoch, query);
+        let logs = self.logs.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = logs.indices.get(&query.log) else {
+            return Ring { end: logs.floor, ..Ring::default() }.page(self.epoch, query);
         };
-        let mut ring = lock(&topics.rings[*index].1);
+        let mut ring = lock(&logs.rings[*index].1);
         let before = ring.bytes;
         ring.trim(&self.retention, self.clock.now_ms());
         self.update_total(before, ring.bytes);
@@ -210,7 +210,8 @@ impl Ring {
         self.end += 1;
         self.newest_ms = self.newest_ms.max(now_ms);
         let position = Position::new(epoch, self.end);
-        let event = Event::new(position, append.name, append.data, system_time(self.newest_ms));
+        let mut event = Event::new(position, append.name, append.data, system_time(self.newest_ms));
+        (event.labels, event.attributes) = (append.labels, append.attributes);
         self.bytes += event.size_bytes();
         self.events.push_back((self.newest_ms, event));
         position
@@ -243,18 +244,17 @@ impl Ring {
     }
 
     fn page(&self, epoch: Epoch, query: &Query) -> Page {
-        let builder = PageBuilder { epoch, end: self.end };
+        let first = self.end - self.events.len() as u64;
+        let builder = PageBuilder::new(epoch, self.end).trimmed_to(first);
         let after = match builder.start_after(query.start) {
             Ok(after) => after,
             Err(page) => return page,
         };
         // The events of a ring are consecutive up to its end.
-        let first = self.end - self.events.len() as u64;
         let skipped = usize::try_from(after.saturating_sub(first)).unwrap_or(usize::MAX);
-        let stored = self.events.range(skipped.min(self.events.len())..).map(|(_, event)| Ok(event.clone()));
-        builder
-            .build(query.start, query.window, stored)
-            .unwrap_or_else(|never: std::convert::Infallible| match never {})
+        let stored =
+            self.events.range(skipped.min(self.events.len())..).map(|(_, event)| Ok(event.clone().into()));
+        builder.build(query, stored).unwrap_or_else(|never: std::convert::Infallible| match never {})
     }
 }
 
@@ -268,7 +268,7 @@ impl ReplayStore for MemoryStore {
         while let Some((append, done)) = pending.take() {
             pending = self.append_existing(append, done);
             if let Some((append, _)) = &pending
-                && let Err(error) = self.create_topic(&append.topic)
+                && let Err(error) = self.create_log(&append.log)
                 && let Some((_, done)) = pending.take()
             {
                 complete(done, Err(error));

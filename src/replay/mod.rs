@@ -1,10 +1,12 @@
 //! Stores of published events; must not know subscribers, connections or HTTP.
 //!
-//! A [`ReplayStore`] gives each event of a topic a [`Position`] and reads events back from a position on. The
-//! broker owns a store. It appends once per publish, delivers the event when the append completes, and reads
-//! older events for a subscriber that missed them.
+//! A [`ReplayStore`] keeps *logs*. A log is an ordered history of events with one numbering. An event has
+//! labels, by default only the name of its log. The store gives each event a [`Position`] and reads events
+//! back from a position on, all of them or those that a [`Filter`] chooses. The broker owns a store. It
+//! appends once per publish, delivers the event when the append completes, and reads older events for a
+//! subscriber that missed them.
 //!
-//! - [`MemoryStore`]: a ring of events per topic, lost when the process ends.
+//! - [`MemoryStore`]: a ring of events per log, lost when the process ends.
 //! - [`DurableStore`](durable::DurableStore) (feature `durable`): a file, written by one thread with group
 //!   commit.
 //! - A store of your own: implement [`ReplayStore`] and test it with [`conformance`].
@@ -12,7 +14,7 @@
 //! # Positions
 //!
 //! A position is `<epoch>-<seq>`. The epoch is a random number that belongs to the store. The number `seq`
-//! increases by one with each event of a topic. So a store can judge any position without having recorded it:
+//! increases by one with each event of a log. So a store can judge any position without having recorded it:
 //!
 //! - A position with another epoch, or above the last one assigned, is a [`Reset`].
 //! - If events after the position have been removed or were lost in a crash, the page reports a [`Gap`] with
@@ -43,8 +45,11 @@ pub mod conformance;
 pub mod durable;
 mod error;
 mod event;
+mod filter;
+mod labels;
 mod memory;
 mod page;
+mod page_builder;
 #[cfg(feature = "durable")]
 mod panic;
 mod position;
@@ -54,9 +59,12 @@ mod store;
 pub use clock::Clock;
 pub use completion::{Completion, StoreFuture, completion};
 pub use error::{ErrorKind, Operation, StoreError};
-pub use event::{Append, Durability, EVENT_OVERHEAD_BYTES, Event};
+pub use event::{Append, Attributes, Durability, EVENT_OVERHEAD_BYTES, Event, MAX_LABELS, MAX_TAGS};
+pub use filter::{EventHeader, Filter, Matcher};
+pub use labels::Labels;
 pub use memory::MemoryStore;
-pub use page::{Continuity, Gap, Page, PageBuilder, Query, Reset, Start, Window};
+pub use page::{Continuity, Gap, GapReason, Page, Query, Reset, Start, Window};
+pub use page_builder::{Entry, PageBuilder};
 pub use position::{Epoch, Position, PositionError};
-pub use settings::{Retention, StoreLimits, TopicInfo};
+pub use settings::{LogInfo, Retention, StoreLimits};
 pub use store::{Appended, RejectedAppend, ReplayStore};

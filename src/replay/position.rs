@@ -49,10 +49,10 @@ impl fmt::Debug for Epoch {
     }
 }
 
-/// Position of an event in its topic: the epoch of the store, and a number that increases by one with each
+/// Position of an event in its log: the epoch of the store, and a number that increases by one with each
 /// event.
 ///
-/// The first event of a topic has the number 1, and 0 is the position before it. The text form, which is also
+/// The first event of a log has the number 1, and 0 is the position before it. The text form, which is also
 /// the event's id, is `<epoch>-<seq>`: 16 lower-case hex digits, a dash, a decimal number without leading
 /// zeros.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,7 +93,7 @@ impl Position {
         self.epoch
     }
 
-    /// Returns the number within the topic.
+    /// Returns the number within the log.
     pub const fn seq(self) -> u64 {
         self.seq
     }

@@ -1,23 +1,25 @@
-//! Retention and limits of a store, and information about a topic.
+//! Retention and limits of a store, and information about a log.
 
 use std::time::Duration;
 
-use super::{Append, ErrorKind, Operation, StoreError};
+use bytes::Bytes;
 
-/// Retention of events. A topic that exceeds any bound loses its oldest events. The newest event is kept
+use super::{Append, ErrorKind, MAX_LABELS, MAX_TAGS, Operation, StoreError};
+
+/// Retention of events. A log that exceeds any bound loses its oldest events. The newest event is kept
 /// whatever its size, until it expires by age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Maximum number of events per topic. Default: 1000.
+    /// Maximum number of events per log. Default: 1000.
     pub events: usize,
-    /// Maximum bytes per topic, as [`Event::size_bytes`](super::Event::size_bytes) counts them. Default: 4
+    /// Maximum bytes per log, as [`Event::size_bytes`](super::Event::size_bytes) counts them. Default: 4
     /// MiB.
     pub bytes: usize,
     /// Maximum age of an event, by the system clock. Default: `None`, no limit. The memory store removes
-    /// expired events when their topic is next used, the durable one also in the background.
+    /// expired events when their log is next used, the durable one also in the background.
     pub age: Option<Duration>,
-    /// Maximum bytes of all topics together. Default: 256 MiB. Above it, topics lose their oldest events in
+    /// Maximum bytes of all logs together. Default: 256 MiB. Above it, logs lose their oldest events in
     /// turn.
     pub total_bytes: usize,
 }
@@ -32,12 +34,15 @@ impl Default for Retention {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreLimits {
-    /// Maximum number of topics. Default: 10,000. At the limit, a topic without events is evicted for a new
-    /// one. If every topic has events, the append fails with [`ErrorKind::TooManyTopics`]. A topic costs some
-    /// hundred bytes.
-    pub topics: usize,
-    /// Maximum bytes of a topic name. Default: 256, at most 60,000.
-    pub topic_bytes: usize,
+    /// Maximum number of logs. Default: 10,000. At the limit, a log without events is evicted for a new one.
+    /// If every log has events, the append fails with [`ErrorKind::TooManyLogs`]. A log costs some hundred
+    /// bytes.
+    pub logs: usize,
+    /// Maximum bytes of the name of a log, and of a label. Default: 256, at most 60,000.
+    pub log_bytes: usize,
+    /// Maximum bytes of a tag, an idempotency key and an id that the publisher chose. Default: 256, at most
+    /// 60,000.
+    pub text_bytes: usize,
     /// Maximum bytes of an event name. Default: 256, at most 60,000.
     pub name_bytes: usize,
     /// Maximum bytes of an event's data. Default: 1 MiB, at most 64 MiB.
@@ -46,7 +51,7 @@ pub struct StoreLimits {
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        Self { topics: 10_000, topic_bytes: 256, name_bytes: 256, data_bytes: 1024 * 1024 }
+        Self { logs: 10_000, log_bytes: 256, text_bytes: 256, name_bytes: 256, data_bytes: 1024 * 1024 }
     }
 }
 
@@ -62,32 +67,43 @@ impl StoreLimits {
     ///
     /// [`ErrorKind::TooLarge`] with a message that names the part that is too long.
     pub fn check(&self, append: &Append) -> Result<(), StoreError> {
-        let name = append.name.as_ref().map_or(0, bytes::Bytes::len);
-        let too_large = |part, bytes: usize, limit| {
-            let message = format!("{part} has {bytes} bytes, the limit is {limit}");
-            Err(StoreError::new(ErrorKind::TooLarge, Operation::Append, message))
-        };
-        match () {
-            () if append.topic.len() > self.topic_bytes.min(MAX_NAME_BYTES) => {
-                too_large("the topic name", append.topic.len(), self.topic_bytes.min(MAX_NAME_BYTES))
-            }
-            () if name > self.name_bytes.min(MAX_NAME_BYTES) => {
-                too_large("the event name", name, self.name_bytes.min(MAX_NAME_BYTES))
-            }
-            () if append.data.len() > self.data_bytes.min(MAX_DATA_BYTES) => {
-                too_large("the event data", append.data.len(), self.data_bytes.min(MAX_DATA_BYTES))
-            }
-            () => Ok(()),
-        }
+        let (logs, texts) = (self.log_bytes.min(MAX_NAME_BYTES), self.text_bytes.min(MAX_NAME_BYTES));
+        let names = self.name_bytes.min(MAX_NAME_BYTES);
+        let text = |part, text: Option<&Bytes>, limit| check_bytes(part, text.map_or(0, Bytes::len), limit);
+        check_bytes("the name of the log", append.log.len(), logs)?;
+        check_count("labels", append.labels.len(), MAX_LABELS)?;
+        append.labels.iter().try_for_each(|label| check_bytes("a label", label.len(), logs))?;
+        let attributes = append.attributes();
+        check_count("tags", attributes.tags.len(), MAX_TAGS)?;
+        attributes.tags.iter().try_for_each(|tag| check_bytes("a tag", tag.len(), texts))?;
+        text("the idempotency key", attributes.key.as_ref(), texts)?;
+        text("the event id", attributes.id.as_ref(), texts)?;
+        text("the event name", append.name.as_ref(), names)?;
+        check_bytes("the event data", append.data.len(), self.data_bytes.min(MAX_DATA_BYTES))
     }
 }
 
-/// Information about a topic of a store.
+fn check_bytes(part: &str, bytes: usize, limit: usize) -> Result<(), StoreError> {
+    check(bytes <= limit, || format!("{part} has {bytes} bytes, the limit is {limit}"))
+}
+
+fn check_count(parts: &str, count: usize, limit: usize) -> Result<(), StoreError> {
+    check(count <= limit, || format!("the event has {count} {parts}, the limit is {limit}"))
+}
+
+fn check(is_within: bool, message: impl FnOnce() -> String) -> Result<(), StoreError> {
+    if is_within {
+        return Ok(());
+    }
+    Err(StoreError::new(ErrorKind::TooLarge, Operation::Append, message()))
+}
+
+/// Information about a log of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct TopicInfo {
-    /// Topic name.
-    pub topic: bytes::Bytes,
+pub struct LogInfo {
+    /// Name of the log.
+    pub log: Bytes,
     /// Last position assigned.
     pub end: super::Position,
     /// Number of stored events.

@@ -15,12 +15,21 @@ pub struct Appended {
     pub position: Position,
     /// Durability reached. It is below the requested one if the store cannot provide that.
     pub durability: Durability,
+    /// Whether the log knew the idempotency key: nothing was appended, and `position` is that of the first
+    /// event with the key.
+    pub is_repeat: bool,
 }
 
 impl Appended {
-    /// Creates an acknowledgement.
+    /// Creates the acknowledgement of a new event.
     pub fn new(position: Position, durability: Durability) -> Self {
-        Self { position, durability }
+        Self { position, durability, is_repeat: false }
+    }
+
+    /// Turns the acknowledgement into that of a repeated append.
+    #[must_use]
+    pub fn repeated(self) -> Self {
+        Self { is_repeat: true, ..self }
     }
 }
 
@@ -33,14 +42,14 @@ pub struct RejectedAppend {
     pub done: Completion<Appended>,
 }
 
-/// Store of the events of topics. It assigns positions and reads events back.
+/// Store of the events of logs. It assigns positions and reads events back.
 ///
 /// # Contract
 ///
-/// - **Order.** Appends of one thread to one topic are stored in the order of the calls. The completions of a
-///   topic run in the order of the positions, whichever threads appended. So a caller that delivers events
+/// - **Order.** Appends of one thread to one log are stored in the order of the calls. The completions of a
+///   log run in the order of the positions, whichever threads appended. So a caller that delivers events
 ///   from completions delivers them in order.
-/// - **Positions.** Within an epoch, the position of a topic increases by one with each event. A position
+/// - **Positions.** Within an epoch, the position of a log increases by one with each event. A position
 ///   that a completion or a page has reported never stands for another event, not even after a crash. A store
 ///   that cannot know which positions it reported skips a range or starts a new epoch.
 /// - **Failed appends leave a gap.** An append below [`Durability::Fsynced`] that fails, other than by a

@@ -137,7 +137,7 @@ impl ReplayStore for Rewound {
 #[test]
 fn every_defect_violates_its_rule() {
     for (defect, rule) in [
-        (Defect::SkipsNumbers, "the positions of a topic increase by one"),
+        (Defect::SkipsNumbers, "the positions of a log increase by one"),
         (Defect::DropsNames, "events are read back unchanged"),
         (Defect::HidesGaps, "removed events are a gap with both ends"),
         (Defect::IgnoresWindows, "consecutive pages are complete and within their windows"),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use windlass::replay::{
-    Append, Continuity, Durability, ErrorKind, Gap, ReplayStore, Retention, Start,
+    Append, Continuity, Durability, ErrorKind, Gap, GapReason, ReplayStore, Retention, Start,
     conformance::{self, Fixture},
     durable::{DurableStore, Options},
 };
@@ -181,7 +181,7 @@ fn retention_bounds_events_bytes_and_total_bytes() {
     let store = in_memory(retaining(|kept| kept.events = 10));
     let positions: Vec<_> = (0..35).map(|number| append(&store, "topic", &number.to_string())).collect();
     assert_eq!(stored_data(&store, "topic"), (25..35).map(|number| number.to_string()).collect::<Vec<_>>());
-    let gap = Gap { from: positions[3], to: positions[24] };
+    let gap = Gap::new(positions[3], positions[24], GapReason::Expired);
     assert_eq!(page(&store, "topic", Start::After(positions[2])).continuity, Continuity::Gap(gap));
 
     let store = in_memory(retaining(|kept| kept.bytes = 300));
@@ -199,16 +199,14 @@ fn retention_bounds_events_bytes_and_total_bytes() {
             append(&store, topic, &"x".repeat(36));
         }
     }
-    let infos = store.topics_blocking().unwrap();
+    let infos = store.logs_blocking().unwrap();
     let total: u64 = infos.iter().map(|info| info.bytes).sum();
     assert!((9_000..=10_000).contains(&total), "{total}");
     assert!(
         topics.iter().all(|topic| !stored_data(&store, topic).is_empty()),
         "each topic must keep at least one event"
     );
-    assert!(
-        infos.iter().all(|info| info.end.seq() == 100 && info.events == stored_count(&store, &info.topic))
-    );
+    assert!(infos.iter().all(|info| info.end.seq() == 100 && info.events == stored_count(&store, &info.log)));
 }
 
 fn stored_count(store: &DurableStore, topic: &bytes::Bytes) -> u64 {
@@ -238,7 +236,7 @@ fn old_events_expire_without_new_appends() {
     wait_until(|| stored_data(&store, "topic").is_empty() && stored_data(&store, "other").is_empty());
     let page = page(&store, "topic", Start::After(first));
     assert!(
-        matches!(page.continuity, Continuity::Gap(Gap { from, to }) if from.seq() == 2 && to.seq() == 2),
+        matches!(page.continuity, Continuity::Gap(Gap { from, to, .. }) if from.seq() == 2 && to.seq() == 2),
         "{page:?}"
     );
 }
@@ -256,7 +254,7 @@ fn an_expired_topic_frees_its_place_and_its_positions_are_not_reused() {
     let clock = ManualClock::new();
     let small = options(|options| {
         options.retention.age = Some(Duration::from_secs(10));
-        options.limits.topics = 2;
+        options.limits.logs = 2;
         options.clock = clock.clock();
     });
     let disk = MemoryDisk::default();
@@ -264,7 +262,7 @@ fn an_expired_topic_frees_its_place_and_its_positions_are_not_reused() {
     let old: Vec<_> = (0..5).map(|_| append(&store, "a", "old")).collect();
     append(&store, "b", "b");
     let error = store.append_blocking(Append::new("c", "c")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooManyTopics);
+    assert_eq!(error.kind(), ErrorKind::TooManyLogs);
     append(&store, "b", "a refused append affects no other topic");
 
     clock.advance(Duration::from_secs(11));

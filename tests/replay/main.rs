@@ -15,6 +15,7 @@ mod disk;
 mod durable;
 #[cfg(feature = "durable")]
 mod failures;
+mod filters;
 #[cfg(feature = "durable")]
 mod kill;
 mod memory;

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use windlass::replay::{
-    Append, Continuity, Durability, ErrorKind, Gap, MemoryStore, Position, ReplayStore, Reset, Retention,
-    Start, StoreLimits,
+    Append, Continuity, Durability, ErrorKind, Gap, GapReason, MemoryStore, Position, ReplayStore, Reset,
+    Retention, Start, StoreLimits,
     conformance::{self, Fixture},
 };
 
@@ -77,7 +77,7 @@ fn old_events_expire_without_new_appends() {
     clock.advance(Duration::from_secs(6));
     assert!(stored_data(&store, "topic").is_empty());
     let page = page(&store, "topic", Start::After(first));
-    assert_eq!(page.continuity, Continuity::Gap(Gap { from: second, to: second }));
+    assert_eq!(page.continuity, Continuity::Gap(Gap::new(second, second, GapReason::Expired)));
     assert!(!page.has_more());
 }
 
@@ -90,7 +90,7 @@ fn the_total_of_all_topics_is_bounded() {
             append(&store, topic, &"x".repeat(36));
         }
     }
-    let total: u64 = store.topics().iter().map(|info| info.bytes).sum();
+    let total: u64 = store.logs().iter().map(|info| info.bytes).sum();
     assert!((9_000..=10_000).contains(&total), "{total}");
     assert!(
         topics.iter().all(|topic| !stored_data(&store, topic).is_empty()),
@@ -102,11 +102,11 @@ fn the_total_of_all_topics_is_bounded() {
 fn an_expired_topic_frees_its_place_and_its_positions_are_not_reused() {
     let clock = ManualClock::new();
     let kept = retention(|kept| kept.age = Some(Duration::from_secs(10)));
-    let store = MemoryStore::with_clock(kept, limits(|limits| limits.topics = 2), clock.clock()).unwrap();
+    let store = MemoryStore::with_clock(kept, limits(|limits| limits.logs = 2), clock.clock()).unwrap();
     let old: Vec<Position> = (0..5).map(|_| append(&store, "a", "old")).collect();
     append(&store, "b", "b");
     let error = store.append_blocking(Append::new("c", "c")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooManyTopics);
+    assert_eq!(error.kind(), ErrorKind::TooManyLogs);
 
     clock.advance(Duration::from_secs(11));
     append(&store, "c", "c");
@@ -121,7 +121,7 @@ fn an_expired_topic_frees_its_place_and_its_positions_are_not_reused() {
 
 #[test]
 fn the_error_names_the_part_that_is_too_long() {
-    let small = limits(|limits| (limits.topic_bytes, limits.name_bytes, limits.data_bytes) = (3, 3, 3));
+    let small = limits(|limits| (limits.log_bytes, limits.name_bytes, limits.data_bytes) = (3, 3, 3));
     let store = MemoryStore::new(Retention::default(), small).unwrap();
     let refused = |append| {
         let error = store.append_blocking(append).unwrap_err();
@@ -129,10 +129,10 @@ fn the_error_names_the_part_that_is_too_long() {
         error.to_string()
     };
     let text = refused(Append::new("long", "abc"));
-    assert_eq!(text, "replay append: the topic name has 4 bytes, the limit is 3");
+    assert_eq!(text, "replay append: the name of the log has 4 bytes, the limit is 3");
     assert!(refused(Append::new("abc", "long")).contains("the event data has"));
     assert!(refused(Append::new("abc", "abc").name("long")).contains("the event name"));
-    assert!(store.topics().is_empty());
+    assert!(store.logs().is_empty());
     store.append_blocking(Append::new("abc", "abc").name("abc")).unwrap();
 }
 

@@ -170,7 +170,7 @@ fn assert_joins(topic: &str, start: Start, page: &Page) {
                 "{topic}: {next} follows {asked} without a reported gap"
             )
         }
-        Continuity::Gap(Gap { from, to }) => {
+        Continuity::Gap(Gap { from, to, .. }) => {
             assert_eq!((from.seq(), to.seq()), (asked.seq() + 1, next - 1), "{topic}")
         }
         Continuity::Reset(reset) => panic!("{topic}: {asked} was acknowledged, got {reset:?}"),

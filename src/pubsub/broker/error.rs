@@ -40,7 +40,7 @@ impl PublishError {
                 ErrorKind::TooLarge => {
                     plain(StatusCode::PAYLOAD_TOO_LARGE, "The event is larger than the store's limit.\n")
                 }
-                ErrorKind::TooManyTopics => too_many_topics(),
+                ErrorKind::TooManyLogs => too_many_topics(),
                 ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Closed => {
                     retry_later("The store cannot accept the event. Try again later.\n")
                 }

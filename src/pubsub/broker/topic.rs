@@ -59,7 +59,11 @@ impl OpenTopic {
     /// If the store fails, the next event records it.
     pub(super) fn read_last(self: &Arc<Self>, store: &dyn ReplayStore) {
         let topic = Arc::clone(self);
-        let query = Query::new(topic.key.clone(), Start::Earliest).window(Window { events: 1, bytes: 1 });
+        let query = Query::new(topic.key.clone(), Start::Earliest).window(Window {
+            events: 1,
+            bytes: 1,
+            ..Window::default()
+        });
         store.read(query, Box::new(move |page| page.iter().for_each(|page| topic.record(page.end))));
     }
 }

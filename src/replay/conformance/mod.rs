@@ -25,11 +25,11 @@ use super::{Append, Continuity, Event, Page, Position, Query, ReplayStore, Start
 
 /// Factory of the stores to test.
 pub trait Fixture {
-    /// Creates an empty store that keeps at least 1000 small events per topic without an age limit, and 20
-    /// topics.
+    /// Creates an empty store that keeps at least 1000 small events per log without an age limit, and 20
+    /// logs.
     fn create(&self) -> Arc<dyn ReplayStore>;
 
-    /// Creates an empty store that keeps at most `events` events per topic. Default: `None`, which skips the
+    /// Creates an empty store that keeps at most `events` events per log. Default: `None`, which skips the
     /// rules about removed events.
     fn create_bounded(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
         let _ = events;
@@ -107,8 +107,8 @@ fn append(store: &dyn ReplayStore, append: Append) -> TestResult<Expected> {
 }
 
 /// Appends `count` numbered events.
-fn fill(store: &dyn ReplayStore, topic: &'static str, count: usize) -> TestResult<Vec<Expected>> {
-    let numbered = |number| Append::new(topic, format!("event {number} of {topic}"));
+fn fill(store: &dyn ReplayStore, log: &'static str, count: usize) -> TestResult<Vec<Expected>> {
+    let numbered = |number| Append::new(log, format!("event {number} of {log}"));
     (0..count).map(|number| append(store, numbered(number))).collect()
 }
 

@@ -1,4 +1,4 @@
-//! One transaction: it stores the events of a batch, updates the rows of their topics and applies retention.
+//! One transaction: it stores the events of a batch, updates the rows of their logs and applies retention.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,9 @@ use super::{
     Options,
     database::write_rows,
     errors::redb_error,
-    tables::{EVENTS, FLOOR, META, NEXT_ID, TOPICS, encode, encoded_bytes},
-    topics::Topics,
-    trim::{expired_topics, trim_all, trim_topic},
+    logs::Logs,
+    tables::{EVENTS, FLOOR, LOGS, META, NEXT_ID, encode, encoded_bytes},
+    trim::{expired_logs, trim_all, trim_log},
 };
 use crate::replay::{Append, Durability, ErrorKind, Operation, StoreError};
 
@@ -26,10 +26,10 @@ pub(super) struct Committed {
 /// Transaction under construction.
 struct Transaction<'a> {
     txn: &'a WriteTransaction,
-    topics: &'a mut Topics,
+    logs: &'a mut Logs,
     options: &'a Options,
     now_ms: u64,
-    /// Ids of the topics whose rows must be written.
+    /// Ids of the logs whose rows must be written.
     changed: BTreeSet<u32>,
 }
 
@@ -37,10 +37,10 @@ struct Transaction<'a> {
 ///
 /// # Errors
 ///
-/// As far as this process can see, nothing is committed. `topics` may be inconsistent and must be discarded.
+/// As far as this process can see, nothing is committed. `logs` may be inconsistent and must be discarded.
 pub(super) fn commit<'a>(
     database: &Database,
-    topics: &mut Topics,
+    logs: &mut Logs,
     options: &Options,
     batch: impl Iterator<Item = &'a Append>,
     sync: bool,
@@ -48,11 +48,11 @@ pub(super) fn commit<'a>(
     const OPERATION: Operation = Operation::Append;
     let mut txn = database.begin_write().map_err(redb_error(OPERATION))?;
     let now_ms = options.clock.now_ms();
-    let mut transaction = Transaction { txn: &txn, topics, options, now_ms, changed: BTreeSet::new() };
+    let mut transaction = Transaction { txn: &txn, logs, options, now_ms, changed: BTreeSet::new() };
     let mut committed = Committed { is_synced: sync, ..Committed::default() };
     transaction.append(batch, &mut committed)?;
-    // Before `trim_all`: a topic that is only trimmed assigns no number, so it needs no lease.
-    committed.is_synced |= transaction.topics.mark_changed(&transaction.changed);
+    // Before `trim_all`: a log that is only trimmed assigns no number, so it needs no lease.
+    committed.is_synced |= transaction.logs.mark_changed(&transaction.changed);
     transaction.trim_all()?;
     transaction.write_rows(committed.is_synced)?;
     set_durability(&mut txn, committed.is_synced)?;
@@ -60,24 +60,24 @@ pub(super) fn commit<'a>(
     Ok(committed)
 }
 
-/// Removes expired events from some topics, without a sync. Returns `true` if there was anything to do.
+/// Removes expired events from some logs, without a sync. Returns `true` if there was anything to do.
 ///
 /// # Errors
 ///
 /// See [`commit`].
 pub(super) fn trim_expired(
     database: &Database,
-    topics: &mut Topics,
+    logs: &mut Logs,
     options: &Options,
 ) -> Result<bool, StoreError> {
     const OPERATION: Operation = Operation::Trim;
     let now_ms = options.clock.now_ms();
-    let changed = expired_topics(topics, &options.retention, now_ms);
+    let changed = expired_logs(logs, &options.retention, now_ms);
     if changed.is_empty() {
         return Ok(false);
     }
     let mut txn = database.begin_write().map_err(redb_error(OPERATION))?;
-    let mut transaction = Transaction { txn: &txn, topics, options, now_ms, changed };
+    let mut transaction = Transaction { txn: &txn, logs, options, now_ms, changed };
     transaction.trim_changed()?;
     // No number is assigned, so no lease can be too short.
     transaction.write_rows(false)?;
@@ -94,7 +94,7 @@ fn set_durability(txn: &mut WriteTransaction, is_synced: bool) -> Result<(), Sto
 }
 
 impl Transaction<'_> {
-    /// Stores the events of a batch and trims their topics.
+    /// Stores the events of a batch and trims their logs.
     fn append<'b>(
         &mut self,
         batch: impl Iterator<Item = &'b Append>,
@@ -103,19 +103,19 @@ impl Transaction<'_> {
         const OPERATION: Operation = Operation::Append;
         let mut events = self.txn.open_table(EVENTS).map_err(redb_error(OPERATION))?;
         for append in batch {
-            let id = match self.find_or_create_topic(&append.topic) {
+            let id = match self.find_or_create_log(&append.log) {
                 Ok(id) => id,
-                Err(error) if error.kind() == ErrorKind::TooManyTopics => {
+                Err(error) if error.kind() == ErrorKind::TooManyLogs => {
                     committed.outcomes.push(Err(error));
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            let Some(topic) = self.topics.at_mut(id) else { continue };
+            let Some(log) = self.logs.at_mut(id) else { continue };
             let size_bytes = append.size_bytes() as u64;
-            let seq = topic.push(size_bytes, self.now_ms, append.durability);
-            let time_ms = topic.newest_ms;
-            self.topics.total_bytes += size_bytes;
+            let seq = log.push(size_bytes, self.now_ms, append.durability);
+            let time_ms = log.newest_ms;
+            self.logs.total_bytes += size_bytes;
             let len = encoded_bytes(append.name.as_ref(), &append.data);
             let mut buffer = events.insert_reserve((id, seq), len).map_err(redb_error(OPERATION))?;
             encode(buffer.as_mut(), time_ms, append.name.as_ref(), &append.data);
@@ -127,58 +127,57 @@ impl Transaction<'_> {
         self.trim_changed()
     }
 
-    /// Returns the id of a topic. Creates the topic if it does not exist; at the limit it evicts an empty one
+    /// Returns the id of a log. Creates the log if it does not exist; at the limit it evicts an empty one
     /// first.
-    fn find_or_create_topic(&mut self, name: &[u8]) -> Result<u32, StoreError> {
+    fn find_or_create_log(&mut self, name: &[u8]) -> Result<u32, StoreError> {
         const OPERATION: Operation = Operation::Append;
-        if let Some(id) = self.topics.id(name) {
+        if let Some(id) = self.logs.id(name) {
             return Ok(id);
         }
         let mut meta = self.txn.open_table(META).map_err(redb_error(OPERATION))?;
-        if self.topics.len() >= self.options.limits.topics.max(1) {
-            let Some(evicted) = self.topics.evict_empty_topic() else {
-                let message =
-                    format!("the limit of {} topics is reached and none is empty", self.topics.len());
-                return Err(StoreError::new(ErrorKind::TooManyTopics, OPERATION, message));
+        if self.logs.len() >= self.options.limits.logs.max(1) {
+            let Some(evicted) = self.logs.evict_empty_log() else {
+                let message = format!("the limit of {} logs is reached and none is empty", self.logs.len());
+                return Err(StoreError::new(ErrorKind::TooManyLogs, OPERATION, message));
             };
-            let mut rows = self.txn.open_table(TOPICS).map_err(redb_error(OPERATION))?;
+            let mut rows = self.txn.open_table(LOGS).map_err(redb_error(OPERATION))?;
             rows.remove(&*evicted.name).map_err(redb_error(OPERATION))?;
-            meta.insert(FLOOR, self.topics.floor).map_err(redb_error(OPERATION))?;
+            meta.insert(FLOOR, self.logs.floor).map_err(redb_error(OPERATION))?;
         }
-        let id = self.topics.add(name)?;
-        meta.insert(NEXT_ID, self.topics.next_id).map_err(redb_error(OPERATION))?;
+        let id = self.logs.add(name)?;
+        meta.insert(NEXT_ID, self.logs.next_id).map_err(redb_error(OPERATION))?;
         Ok(id)
     }
 
-    /// Applies the retention of a topic to each changed topic.
+    /// Applies the retention of a log to each changed log.
     fn trim_changed(&mut self) -> Result<(), StoreError> {
         let mut events = self.txn.open_table(EVENTS).map_err(redb_error(Operation::Trim))?;
         for id in &self.changed {
-            let Some(topic) = self.topics.at_mut(*id) else { continue };
-            let before = topic.bytes;
-            trim_topic(&mut events, topic, &self.options.retention, self.now_ms)?;
-            let removed_bytes = before - topic.bytes;
-            self.topics.total_bytes -= removed_bytes;
+            let Some(log) = self.logs.at_mut(*id) else { continue };
+            let before = log.bytes;
+            trim_log(&mut events, log, &self.options.retention, self.now_ms)?;
+            let removed_bytes = before - log.bytes;
+            self.logs.total_bytes -= removed_bytes;
         }
         Ok(())
     }
 
-    /// Applies the retention of all topics together.
+    /// Applies the retention of all logs together.
     fn trim_all(&mut self) -> Result<(), StoreError> {
-        if self.topics.total_bytes <= self.options.retention.total_bytes as u64 {
+        if self.logs.total_bytes <= self.options.retention.total_bytes as u64 {
             return Ok(());
         }
         let mut events = self.txn.open_table(EVENTS).map_err(redb_error(Operation::Trim))?;
-        let trimmed = trim_all(&mut events, self.topics, &self.options.retention)?;
+        let trimmed = trim_all(&mut events, self.logs, &self.options.retention)?;
         self.changed.extend(trimmed);
         Ok(())
     }
 
-    /// Writes the rows of the changed topics. A sync also renews leases.
+    /// Writes the rows of the changed logs. A sync also renews leases.
     fn write_rows(&mut self, is_synced: bool) -> Result<(), StoreError> {
         if is_synced {
-            self.changed.extend(self.topics.renew_leases());
+            self.changed.extend(self.logs.renew_leases());
         }
-        write_rows(self.txn, self.topics, &self.changed, Operation::Append)
+        write_rows(self.txn, self.logs, &self.changed, Operation::Append)
     }
 }

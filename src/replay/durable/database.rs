@@ -1,4 +1,4 @@
-//! The database in the file: creating its tables, loading the topics, closing it.
+//! The database in the file: creating its tables, loading the logs, closing it.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransacti
 use super::{
     errors::{guard, redb_error},
     failed_appends::FailedAppends,
-    tables::{EPOCH, EVENTS, FLOOR, FORMAT, FORMAT_VERSION, META, NEXT_ID, TOPICS},
-    topics::Topics,
+    logs::Logs,
+    tables::{EPOCH, EVENTS, FLOOR, FORMAT, FORMAT_VERSION, LOGS, META, NEXT_ID},
 };
 use crate::replay::{Epoch, ErrorKind, Operation, StoreError};
 
@@ -16,8 +16,8 @@ use crate::replay::{Epoch, ErrorKind, Operation, StoreError};
 pub(super) struct Opened {
     pub(super) database: Database,
     pub(super) epoch: Epoch,
-    pub(super) topics: Topics,
-    /// Number of topics in which this opening left a gap, after an unclean end or for failed appends.
+    pub(super) logs: Logs,
+    /// Number of logs in which this opening left a gap, after an unclean end or for failed appends.
     pub(super) crash_gaps: usize,
 }
 
@@ -36,14 +36,14 @@ pub(super) fn create_tables(database: &Database) -> Result<(), StoreError> {
         for (name, value) in [(FORMAT, FORMAT_VERSION), (EPOCH, epoch.to_bits()), (FLOOR, 0), (NEXT_ID, 1)] {
             meta.insert(name, value).map_err(redb_error(OPERATION))?;
         }
-        txn.open_table(TOPICS).map_err(redb_error(OPERATION))?;
+        txn.open_table(LOGS).map_err(redb_error(OPERATION))?;
         txn.open_table(EVENTS).map_err(redb_error(OPERATION))?;
     }
     txn.set_quick_repair(true);
     txn.commit().map_err(redb_error(OPERATION))
 }
 
-/// Loads the topics into memory and skips the numbers that must not be assigned again.
+/// Loads the logs into memory and skips the numbers that must not be assigned again.
 pub(super) fn load(database: Database, failed: &FailedAppends) -> Result<Opened, StoreError> {
     const OPERATION: Operation = Operation::Open;
     let read = database.begin_read().map_err(redb_error(OPERATION))?;
@@ -64,32 +64,28 @@ pub(super) fn load(database: Database, failed: &FailedAppends) -> Result<Opened,
         return Err(StoreError::new(ErrorKind::Version, OPERATION, message));
     }
     let epoch = Epoch::from_bits(number(EPOCH)?);
-    let mut topics = Topics::new(number(FLOOR)?, number(NEXT_ID)?);
-    let rows = read.open_table(TOPICS).map_err(redb_error(OPERATION))?;
+    let mut logs = Logs::new(number(FLOOR)?, number(NEXT_ID)?);
+    let rows = read.open_table(LOGS).map_err(redb_error(OPERATION))?;
     for row in rows.iter().map_err(redb_error(OPERATION))? {
         let (name, row) = row.map_err(redb_error(OPERATION))?;
-        topics.load(name.value(), row.value())?;
+        logs.load(name.value(), row.value())?;
     }
     drop((meta, rows, read));
-    let crash_gaps = skip_numbers(&database, &mut topics, failed)?;
-    Ok(Opened { database, epoch, topics, crash_gaps })
+    let crash_gaps = skip_numbers(&database, &mut logs, failed)?;
+    Ok(Opened { database, epoch, logs, crash_gaps })
 }
 
-/// Continues the numbers of each topic after its lease (see the [module](super)), skips one number per failed
-/// append, and commits that. Returns the number of topics changed.
-fn skip_numbers(
-    database: &Database,
-    topics: &mut Topics,
-    failed: &FailedAppends,
-) -> Result<usize, StoreError> {
+/// Continues the numbers of each log after its lease (see the [module](super)), skips one number per failed
+/// append, and commits that. Returns the number of logs changed.
+fn skip_numbers(database: &Database, logs: &mut Logs, failed: &FailedAppends) -> Result<usize, StoreError> {
     const OPERATION: Operation = Operation::Open;
-    let mut changed: BTreeSet<u32> = topics.skip_leases().into_iter().collect();
-    changed.extend(failed.skip_numbers(topics));
+    let mut changed: BTreeSet<u32> = logs.skip_leases().into_iter().collect();
+    changed.extend(failed.skip_numbers(logs));
     if changed.is_empty() {
         return Ok(0);
     }
     let mut txn = database.begin_write().map_err(redb_error(OPERATION))?;
-    write_rows(&txn, topics, &changed, OPERATION)?;
+    write_rows(&txn, logs, &changed, OPERATION)?;
     txn.set_quick_repair(true);
     txn.commit().map_err(redb_error(OPERATION))?;
     Ok(changed.len())
@@ -98,37 +94,37 @@ fn skip_numbers(
 /// Skips one number per failed append in an open file, and commits that.
 pub(super) fn skip_failed(
     database: &Database,
-    topics: &mut Topics,
+    logs: &mut Logs,
     failed: &FailedAppends,
     operation: Operation,
 ) -> Result<(), StoreError> {
-    let changed = failed.skip_numbers(topics).into_iter().collect();
+    let changed = failed.skip_numbers(logs).into_iter().collect();
     let txn = database.begin_write().map_err(redb_error(operation))?;
-    write_rows(&txn, topics, &changed, operation)?;
+    write_rows(&txn, logs, &changed, operation)?;
     txn.commit().map_err(redb_error(operation))
 }
 
-/// Writes the rows of the given topics.
+/// Writes the rows of the given logs.
 pub(super) fn write_rows(
     txn: &WriteTransaction,
-    topics: &Topics,
+    logs: &Logs,
     ids: &BTreeSet<u32>,
     operation: Operation,
 ) -> Result<(), StoreError> {
-    let mut rows = txn.open_table(TOPICS).map_err(redb_error(operation))?;
-    for topic in ids.iter().filter_map(|id| topics.at(*id)) {
-        rows.insert(&*topic.name, topic.row()).map_err(redb_error(operation))?;
+    let mut rows = txn.open_table(LOGS).map_err(redb_error(operation))?;
+    for log in ids.iter().filter_map(|id| logs.at(*id)) {
+        rows.insert(&*log.name, log.row()).map_err(redb_error(operation))?;
     }
     Ok(())
 }
 
 /// Clears the leases, syncs and closes the database.
-pub(super) fn close(database: Database, topics: &mut Topics) -> Result<(), StoreError> {
+pub(super) fn close(database: Database, logs: &mut Logs) -> Result<(), StoreError> {
     const OPERATION: Operation = Operation::Close;
     guard(OPERATION, || {
-        let changed = topics.clear_leases().into_iter().collect();
+        let changed = logs.clear_leases().into_iter().collect();
         let mut txn = database.begin_write().map_err(redb_error(OPERATION))?;
-        write_rows(&txn, topics, &changed, OPERATION)?;
+        write_rows(&txn, logs, &changed, OPERATION)?;
         txn.set_durability(Durability::Immediate).map_err(redb_error(OPERATION))?;
         txn.set_quick_repair(true);
         txn.commit().map_err(redb_error(OPERATION))?;

@@ -1,9 +1,9 @@
-//! The durable store: topics in one redb file, written by one thread; must not know subscribers or shards.
+//! The durable store: logs in one redb file, written by one thread; must not know subscribers or shards.
 //!
 //! # Writing
 //!
 //! Appends go to the writer thread over a bounded queue. The writer takes all queued appends, assigns their
-//! numbers, and stores the events and the rows of their topics in one transaction. The same transaction
+//! numbers, and stores the events and the rows of their logs in one transaction. The same transaction
 //! removes the events that retention no longer keeps. Then the writer commits and completes the appends in
 //! order. Under load, many appends share one commit.
 //!
@@ -27,10 +27,10 @@
 //! stores the end of the block. After a crash, numbering continues after the lease, and readers see the
 //! numbers in between as a gap.
 //!
-//! - The first event of a topic below `Fsynced` waits for a sync that stores the lease.
+//! - The first event of a log below `Fsynced` waits for a sync that stores the lease.
 //! - Later syncs renew a lease once less than half of it is left. The size of the block grows with the
-//!   topic's rate.
-//! - A topic with only `Fsynced` events has no lease and no gap.
+//!   log's rate.
+//! - A log with only `Fsynced` events has no lease and no gap.
 //! - A clean close removes the leases.
 //!
 //! A file restored from a backup does not contain the positions assigned since. Delete the file instead of
@@ -69,13 +69,13 @@ mod errors;
 mod failed_appends;
 mod health;
 mod location;
+mod logs;
 mod options;
 mod queue;
 mod reader;
 mod shared;
 mod store;
 mod tables;
-mod topics;
 mod trim;
 mod writer;
 

@@ -6,7 +6,7 @@ use super::{
     errors::{guard, redb_error},
     queue::TakeResult,
     shared::{ReadRequest, Shared},
-    tables::{EVENTS, FLOOR, META, Record, TOPICS},
+    tables::{EVENTS, FLOOR, LOGS, META, Record},
 };
 use crate::replay::{Epoch, Operation, Page, PageBuilder, Position, Query, StoreError, completion::complete};
 
@@ -28,14 +28,14 @@ pub(super) fn read(shared: &Shared, query: &Query) -> Result<Page, StoreError> {
 fn page(database: &Database, epoch: Epoch, query: &Query) -> Result<Page, StoreError> {
     const OPERATION: Operation = Operation::Read;
     let read = database.begin_read().map_err(redb_error(OPERATION))?;
-    let rows = read.open_table(TOPICS).map_err(redb_error(OPERATION))?;
-    let row = rows.get_owned(&*query.topic).map_err(redb_error(OPERATION))?;
+    let rows = read.open_table(LOGS).map_err(redb_error(OPERATION))?;
+    let row = rows.get_owned(&*query.log).map_err(redb_error(OPERATION))?;
     let Some((id, next, ..)) = row.map(|row| row.value()) else {
         let meta = read.open_table(META).map_err(redb_error(OPERATION))?;
         let end = meta.get_owned(FLOOR).map_err(redb_error(OPERATION))?.map_or(0, |floor| floor.value());
-        return PageBuilder { epoch, end }.build(query.start, query.window, []);
+        return PageBuilder::new(epoch, end).build(query, []);
     };
-    let builder = PageBuilder { epoch, end: next.saturating_sub(1) };
+    let builder = PageBuilder::new(epoch, next.saturating_sub(1));
     let after = match builder.start_after(query.start) {
         Ok(after) => after,
         Err(page) => return Ok(page),
@@ -46,7 +46,9 @@ fn page(database: &Database, epoch: Epoch, query: &Query) -> Result<Page, StoreE
     let stored = stored.map(|entry| {
         let (key, record) = entry.map_err(redb_error(OPERATION))?;
         let (_, seq) = key.value();
-        Ok(Record::parse(record.value())?.event(Position::new(epoch, seq)))
+        let mut event = Record::parse(record.value())?.event(Position::new(epoch, seq));
+        event.labels = query.log.clone().into();
+        Ok(event.into())
     });
-    builder.build(query.start, query.window, stored)
+    builder.build(query, stored)
 }

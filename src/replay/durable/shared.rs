@@ -8,7 +8,7 @@ use std::sync::{
 use redb::Database;
 
 use super::{
-    Options, failed_appends::FailedAppends, health::Health, location::Location, queue::Queue, topics::Topics,
+    Options, failed_appends::FailedAppends, health::Health, location::Location, logs::Logs, queue::Queue,
 };
 use crate::replay::{Append, Appended, Completion, Epoch, ErrorKind, Operation, Page, Query, StoreError};
 
@@ -150,7 +150,7 @@ impl Shared {
     }
 
     /// Reopens the file after a failure of kind `failure`. Fails if another store has replaced the file.
-    pub(super) fn reopen(&self, failure: ErrorKind, failed: &FailedAppends) -> Result<Topics, StoreError> {
+    pub(super) fn reopen(&self, failure: ErrorKind, failed: &FailedAppends) -> Result<Logs, StoreError> {
         let opened = self.location.reopen(&self.options, failure, failed)?;
         if opened.epoch != self.epoch {
             let message = "another file has replaced the file while it was in use";
@@ -158,6 +158,6 @@ impl Shared {
         }
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.database);
         self.tally.reopened.add(1);
-        Ok(opened.topics)
+        Ok(opened.logs)
     }
 }

@@ -14,20 +14,20 @@ use super::{
     database::Opened,
     errors::{guard, redb_error},
     location::Location,
+    logs::Logs,
     queue::PushError,
     reader,
     shared::{Counters, ReadRequest, Shared, WriteRequest},
-    tables::{Row, TOPICS},
-    topics::Topics,
+    tables::{LOGS, Row},
     writer::Writer,
 };
 use crate::replay::{
-    Append, Appended, Completion, Epoch, ErrorKind, Operation, Page, Position, Query, RejectedAppend,
-    ReplayStore, StoreError, TopicInfo,
+    Append, Appended, Completion, Epoch, ErrorKind, LogInfo, Operation, Page, Position, Query,
+    RejectedAppend, ReplayStore, StoreError,
     completion::{complete, completion},
 };
 
-/// Store that keeps topics in a file. See the [module](super).
+/// Store that keeps logs in a file. See the [module](super).
 ///
 /// Dropping it writes what is queued and closes the file, on the dropping thread, which must not be a shard.
 /// [`close`](Self::close) does the same and returns errors.
@@ -46,7 +46,7 @@ struct Threads {
 impl DurableStore {
     /// Opens the store in a directory. Creates both if they are missing.
     ///
-    /// It blocks: it reads the row of every topic, and repairs the file after a crash.
+    /// It blocks: it reads the row of every log, and repairs the file after a crash.
     ///
     /// # Errors
     ///
@@ -71,20 +71,20 @@ impl DurableStore {
     }
 
     fn start(location: Location, options: Options) -> Result<Self, StoreError> {
-        let Opened { database, epoch, topics, crash_gaps } = location.open(&options)?;
+        let Opened { database, epoch, logs, crash_gaps } = location.open(&options)?;
         let shared = Arc::new(Shared::new(options, epoch, database, location));
         // The store exists before its threads, so that its drop stops the started ones if another cannot be
         // started.
         let store = Self { shared, threads: Mutex::default(), crash_gaps };
-        store.spawn(topics).map_err(|error| {
+        store.spawn(logs).map_err(|error| {
             StoreError::with_source(ErrorKind::Io, Operation::Open, "cannot start a thread", error)
         })?;
         Ok(store)
     }
 
-    fn spawn(&self, topics: Topics) -> io::Result<()> {
+    fn spawn(&self, logs: Logs) -> io::Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let writer = Writer::new(Arc::clone(&self.shared), topics);
+        let writer = Writer::new(Arc::clone(&self.shared), logs);
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         threads.writer = Some(named("replay-write").spawn(|| writer.run())?);
         for _ in 0..self.shared.options.readers.max(1) {
@@ -119,13 +119,13 @@ impl DurableStore {
         result.wait()
     }
 
-    /// Returns information about each topic, sorted by name. Reads the file on this thread: not for shards.
+    /// Returns information about each log, sorted by name. Reads the file on this thread: not for shards.
     ///
     /// # Errors
     ///
     /// The file cannot be read, the store has not recovered from a failure, or it is closed.
-    pub fn topics_blocking(&self) -> Result<Vec<TopicInfo>, StoreError> {
-        self.shared.with_database(|database| guard(Operation::Read, || topics(database, self.shared.epoch)))
+    pub fn logs_blocking(&self) -> Result<Vec<LogInfo>, StoreError> {
+        self.shared.with_database(|database| guard(Operation::Read, || logs(database, self.shared.epoch)))
     }
 
     /// Returns the epoch of the store's positions.
@@ -133,7 +133,7 @@ impl DurableStore {
         self.shared.epoch
     }
 
-    /// Returns the number of topics in which a crash before this opening left a gap.
+    /// Returns the number of logs in which a crash before this opening left a gap.
     pub fn crash_gaps(&self) -> usize {
         self.crash_gaps
     }
@@ -166,14 +166,14 @@ impl DurableStore {
     }
 }
 
-fn topics(database: &Database, epoch: Epoch) -> Result<Vec<TopicInfo>, StoreError> {
+fn logs(database: &Database, epoch: Epoch) -> Result<Vec<LogInfo>, StoreError> {
     const OPERATION: Operation = Operation::Read;
     let read = database.begin_read().map_err(redb_error(OPERATION))?;
-    let rows = read.open_table(TOPICS).map_err(redb_error(OPERATION))?;
+    let rows = read.open_table(LOGS).map_err(redb_error(OPERATION))?;
     let info = |(name, row): (AccessGuard<'_, &[u8]>, AccessGuard<'_, Row>)| {
         let (_, next, _, events, bytes, _) = row.value();
         let end = Position::new(epoch, next.saturating_sub(1));
-        TopicInfo { topic: bytes::Bytes::copy_from_slice(name.value()), end, events, bytes }
+        LogInfo { log: bytes::Bytes::copy_from_slice(name.value()), end, events, bytes }
     };
     let rows = rows.iter().map_err(redb_error(OPERATION))?;
     rows.map(|row| row.map(info).map_err(redb_error(OPERATION))).collect()

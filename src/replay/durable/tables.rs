@@ -13,21 +13,21 @@ pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta")
 pub(super) const FORMAT: &str = "format";
 /// Key of the store's epoch.
 pub(super) const EPOCH: &str = "epoch";
-/// Key of the largest number that an evicted topic assigned. New topics start above it.
+/// Key of the largest number that an evicted log assigned. New logs start above it.
 pub(super) const FLOOR: &str = "floor";
-/// Key of the next new topic's id.
+/// Key of the next new log's id.
 pub(super) const NEXT_ID: &str = "next id";
 
 /// File format that this version writes, and the only one it reads.
 pub(super) const FORMAT_VERSION: u64 = 1;
 
-/// Rows of topics by name.
-pub(super) const TOPICS: TableDefinition<&[u8], Row> = TableDefinition::new("topics");
-/// Row of a topic: id, next number, end of the lease, number of events, bytes of the events, time of the
+/// Rows of logs by name.
+pub(super) const LOGS: TableDefinition<&[u8], Row> = TableDefinition::new("topics");
+/// Row of a log: id, next number, end of the lease, number of events, bytes of the events, time of the
 /// newest event in milliseconds since 1970.
 pub(super) type Row = (u32, u64, u64, u64, u64, u64);
 
-/// Encoded events by topic id and number.
+/// Encoded events by log id and number.
 pub(super) const EVENTS: TableDefinition<(u32, u64), &[u8]> = TableDefinition::new("events");
 
 /// Length of an encoded event's header: flags (1), time in milliseconds (8), length of the name (2).

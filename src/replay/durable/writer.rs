@@ -12,9 +12,9 @@ use super::{
     database::{close, skip_failed},
     errors::guard,
     failed_appends::FailedAppends,
+    logs::Logs,
     queue::TakeResult,
     shared::{Shared, WriteRequest},
-    topics::Topics,
 };
 use crate::replay::{
     Append, Appended, Durability, ErrorKind, Operation, Position, StoreError, completion::complete,
@@ -41,8 +41,8 @@ const REOPEN_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duratio
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// State of the topics in the file. `None` from a failure that closed the file until it is reopened.
-    topics: Option<Topics>,
+    /// State of the logs in the file. `None` from a failure that closed the file until it is reopened.
+    logs: Option<Logs>,
     unsynced: Unsynced,
     failure: Option<Failure>,
     /// Appends that failed since the file was last open.
@@ -70,10 +70,10 @@ struct Failure {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, topics: Topics) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, logs: Logs) -> Self {
         Self {
             shared,
-            topics: Some(topics),
+            logs: Some(logs),
             unsynced: Unsynced::default(),
             failure: None,
             failed: FailedAppends::default(),
@@ -155,9 +155,9 @@ impl Writer {
 
     /// Removes expired events.
     fn trim(&mut self) {
-        let Some(topics) = &mut self.topics else { return };
+        let Some(logs) = &mut self.logs else { return };
         let trimmed = self.shared.with_database(|database| {
-            guard(Operation::Trim, || trim_expired(database, topics, &self.shared.options))
+            guard(Operation::Trim, || trim_expired(database, logs, &self.shared.options))
         });
         match trimmed {
             Ok(true) => self.unsynced.add(0, 0, None, LAZY_SYNC),
@@ -173,10 +173,10 @@ impl Writer {
         self.reopen(Instant::now())?;
         self.check_file()?;
         self.skip_failed()?;
-        let Some(topics) = &mut self.topics else { return Err(self.shared.closed()) };
+        let Some(logs) = &mut self.logs else { return Err(self.shared.closed()) };
         let appends = batch.iter().filter_map(WriteRequest::append);
         let outcome = self.shared.with_database(|database| {
-            guard(Operation::Append, || commit(database, topics, &self.shared.options, appends, sync))
+            guard(Operation::Append, || commit(database, logs, &self.shared.options, appends, sync))
         });
         match &outcome {
             Ok(committed) => {
@@ -194,9 +194,9 @@ impl Writer {
     }
 
     /// Closes a file that failed, reports lost events and schedules the reopening. The in-memory state of
-    /// redb and of the topics may be inconsistent, so both are discarded.
+    /// redb and of the logs may be inconsistent, so both are discarded.
     fn fail(&mut self, error: &StoreError) {
-        self.topics = None;
+        self.logs = None;
         // After a failure, dropping the database does not sync. A panic in the drop changes nothing.
         drop(catch_panic(|| drop(self.shared.take_database())));
         let lost = std::mem::take(&mut self.unsynced).events;
@@ -256,14 +256,14 @@ impl Writer {
     /// Reopens the file after a failure, once the pause is over; before that it returns
     /// [`ErrorKind::Unavailable`]. Does nothing if the file is open.
     fn reopen(&mut self, now: Instant) -> Result<(), StoreError> {
-        let Some(failure) = self.failure.as_ref().filter(|_| self.topics.is_none()) else { return Ok(()) };
+        let Some(failure) = self.failure.as_ref().filter(|_| self.logs.is_none()) else { return Ok(()) };
         if now < failure.retry_at {
             let (kind, message) = (ErrorKind::Unavailable, "the store is unavailable after a failure");
             return Err(StoreError::with_source(kind, Operation::Open, message, failure.error.clone()));
         }
         match self.shared.reopen(failure.error.kind(), &self.failed) {
-            Ok(topics) => {
-                self.topics = Some(topics);
+            Ok(logs) => {
+                self.logs = Some(logs);
                 self.failed = FailedAppends::default();
                 Ok(())
             }
@@ -277,9 +277,9 @@ impl Writer {
 
     /// Skips the numbers of appends that failed while the open file had no name.
     fn skip_failed(&mut self) -> Result<(), StoreError> {
-        let Some(topics) = self.topics.as_mut().filter(|_| !self.failed.is_empty()) else { return Ok(()) };
+        let Some(logs) = self.logs.as_mut().filter(|_| !self.failed.is_empty()) else { return Ok(()) };
         let skipped = self.shared.with_database(|database| {
-            guard(Operation::Append, || skip_failed(database, topics, &self.failed, Operation::Append))
+            guard(Operation::Append, || skip_failed(database, logs, &self.failed, Operation::Append))
         });
         match &skipped {
             Ok(()) => self.failed = FailedAppends::default(),
@@ -318,10 +318,10 @@ impl Writer {
     fn close(mut self) -> Result<(), StoreError> {
         let named = self.shared.location.check_file();
         let database = self.shared.take_database();
-        let (Some(database), Some(topics)) = (database, &mut self.topics) else {
+        let (Some(database), Some(logs)) = (database, &mut self.logs) else {
             return self.failure.map_or(Ok(()), |failure| Err(failure.error));
         };
-        let closed = close(database, topics);
+        let closed = close(database, logs);
         match &closed {
             Ok(()) => self.shared.location.mark_closed(),
             Err(_) => self.shared.tally.lost.add(self.unsynced.events as u64),

@@ -144,7 +144,8 @@ fn events_of_many_threads_are_sent_in_the_order_of_the_store() {
 
 fn all_stored_data(store: &Arc<MemoryStore>) -> Vec<String> {
     let query = Query::new("kept", Start::Earliest);
-    let window = windlass::replay::Window { events: 10_000, bytes: usize::MAX };
+    let window =
+        windlass::replay::Window { events: 10_000, bytes: usize::MAX, ..windlass::replay::Window::default() };
     let page = store.read_blocking(query.window(window)).unwrap();
     page.events.iter().map(|event| String::from_utf8(event.data.to_vec()).unwrap()).collect()
 }
