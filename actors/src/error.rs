@@ -34,7 +34,7 @@ impl<M> fmt::Debug for TellError<M> {
 impl<M> fmt::Display for TellError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_full() {
-            "the mailbox is full"
+            "the mailbox of the receiver is full, try again later"
         } else {
             "the receiver is stopping or has ended"
         })
@@ -78,7 +78,7 @@ pub enum AskError {
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Timeout => "no answer within the timeout",
+            Self::Timeout => "the actor did not answer within the timeout",
             Self::NoReply => "the reply was dropped without an answer",
             Self::Closed => "the actor is stopping or has exited",
             Self::OnShard => "a shard's thread must not block: use the async method instead",
@@ -92,7 +92,7 @@ impl Error for AskError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// An actor with the same message type is registered under the name already.
+    /// An actor with the same message type is registered under this name already.
     Taken,
     /// The actor has exited.
     Exited,
@@ -101,7 +101,7 @@ pub enum RegisterError {
 impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Taken => "an actor with this message type is registered under the name already",
+            Self::Taken => "an actor with this message type is registered under this name already",
             Self::Exited => "the actor has exited",
         })
     }
@@ -273,9 +273,9 @@ pub enum PoolError {
 impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full => "the queue of the pool is full",
+            Self::Full => "the queue of the pool is full, try again later",
             Self::Stopped => "the pool is stopping or has stopped",
-            Self::Panicked => "the function panicked",
+            Self::Panicked => "the function that the pool ran panicked",
         })
     }
 }

@@ -82,7 +82,7 @@ impl ListenerConfig {
         if is_http2_only && certificate.is_some() {
             let address = &self.address;
             return Err(format!(
-                "listener {address}: http2 = \"only\" needs tls = false: TLS clients select HTTP/2"
+                "listener {address}: http2 = \"only\" needs tls = false: with TLS, clients select HTTP/2"
             ));
         }
         let (socket, proxy_protocol) = (Socket::parse(&self.address)?, self.proxy_protocol);
@@ -207,7 +207,7 @@ impl Config {
         match (list, self.shards) {
             (_, Some(0)) => Err("shards must be at least 1".to_owned()),
             (Some(list), Some(shards)) if list.len() != shards => {
-                Err(format!("{shards} shards but {} cores: give one core for each shard", list.len()))
+                Err(format!("{shards} shards but {} cores: list one core for each shard", list.len()))
             }
             (Some(list), _) => Ok(Cores::List(list)),
             (None, Some(shards)) if self.unpinned => Ok(Cores::Unpinned(shards)),

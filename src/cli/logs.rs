@@ -80,11 +80,14 @@ impl Logs {
     pub(super) fn finish(&self) {
         let lost = self.stdout.finish();
         if lost > 0 {
-            tracing::warn!(lines = lost, "access log is incomplete, its reader is too slow or gone");
+            tracing::warn!(
+                lines = lost,
+                "access log lines lost, the reader of standard output is too slow or gone"
+            );
         }
         let lost = self.stderr.lost_lines();
         if lost > 0 {
-            tracing::warn!(lines = lost, "log is incomplete, its reader is too slow");
+            tracing::warn!(lines = lost, "log lines lost, the reader of standard error is too slow or gone");
         }
         self.stderr.finish();
     }
@@ -93,7 +96,7 @@ impl Logs {
 /// Logs a panic, except one that the topic store returns as an error. The standard library's own hook would
 /// write to standard error on the panicking thread, and block a shard if nobody reads.
 fn log_panic(info: &PanicHookInfo<'_>, stderr: &LineWriter) {
-    let message = info.payload_as_str().unwrap_or("the panic has no message");
+    let message = info.payload_as_str().unwrap_or("the panic payload is not text");
     // "panic in a destructor during cleanup" and "panic in a function that cannot unwind" abort the process.
     let aborts = message.starts_with("panic in a ");
     // The topic store returns panics as errors, with their message.

@@ -52,7 +52,7 @@ mod certificates {
         match server.reload_tls() {
             Ok(0) => super::nothing_to_reload(),
             Ok(certificates) => tracing::info!(certificates, "certificates reloaded"),
-            Err(error) => tracing::error!(%error, "certificate reload failed, the old one stays in use"),
+            Err(error) => tracing::error!(%error, "certificate reload failed, the certificates in use stay"),
         }
     }
 }
@@ -92,7 +92,7 @@ fn listen_plain(builder: Builder, listener: Listener) -> Result<Builder, String>
         #[cfg(feature = "http2")]
         (true, true) => builder.listen_proxied_http2(listen),
         #[cfg(not(feature = "http2"))]
-        (_, true) => return Err("this build has no HTTP/2: build it with the feature http2".to_owned()),
+        (_, true) => return Err("this build has no HTTP/2: build it with the feature `http2`".to_owned()),
     })
 }
 
@@ -101,7 +101,9 @@ fn listen_plain(builder: Builder, listener: Listener) -> Result<Builder, String>
 fn address(socket: Socket) -> Result<Listen, String> {
     match socket {
         Socket::Bound(listen) => Ok(listen),
-        Socket::Systemd(_) => Err("the sockets from systemd are not resolved".to_owned()),
+        Socket::Systemd(_) => {
+            Err("internal error: a socket from systemd was not replaced by its address".to_owned())
+        }
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) fn run(args: &args::Serve) -> Result<(), Failure> {
     let config = Config::resolve(args)?;
     let (listeners, sockets) = sockets::resolve(config.listeners()?)?;
     config.check_exposure(&listeners)?;
-    let logs = Logs::start(config.access_log).map_err(|error| format!("cannot start the logs: {error}"))?;
+    let logs = Logs::start(config.access_log)
+        .map_err(|error| format!("cannot start the threads that write the logs: {error}"))?;
     let logs = Arc::new(logs);
     raise_file_limit();
     let ended = signals
@@ -60,7 +61,7 @@ fn serve(
     systemd::ready();
     life.serve(&server);
     systemd::stopping();
-    tracing::info!("draining, send a second signal to stop at once");
+    tracing::info!("draining, send SIGTERM or SIGINT again to close all connections at once");
     let report = server.drain(None);
     log_report(&report);
     life.close();

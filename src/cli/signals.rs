@@ -50,7 +50,7 @@ impl Caught {
     pub(super) fn new() -> Result<Self, String> {
         let realtime = libc::SIGRTMIN()..=libc::SIGRTMAX();
         let signals = Signals::new(STRAY.into_iter().chain([SIGHUP]).chain(realtime));
-        signals.map(Self).map_err(|error| format!("cannot catch signals: {error}"))
+        signals.map(Self).map_err(|error| format!("cannot install a signal handler: {error}"))
     }
 
     /// Catches the signals that stop the server too, and starts the threads that handle all signals, those
@@ -60,8 +60,11 @@ impl Caught {
         let life =
             Life(Arc::new(Shared { phase: Mutex::new(Phase::Opening), changed: Condvar::new(), logs }));
         let add = |signal: &i32| signals.add_signal(*signal);
-        STOPPING.iter().try_for_each(add).map_err(|error| format!("cannot catch signals: {error}"))?;
-        let no_thread = |error| format!("cannot start the signal thread: {error}");
+        STOPPING
+            .iter()
+            .try_for_each(add)
+            .map_err(|error| format!("cannot install a signal handler: {error}"))?;
+        let no_thread = |error| format!("cannot start a thread that handles signals: {error}");
         let (reload, requests) = sync_channel(1);
         let shared = life.0.clone();
         let reloads = move || requests.iter().for_each(|server: Arc<Server>| secure::reload(&server));
@@ -130,7 +133,7 @@ impl Shared {
         match signal {
             SIGHUP => self.reload(reload),
             signal if STOPPING.contains(&signal) => self.stop(),
-            signal => tracing::info!(signal = name(signal), "signal ignored, it has no meaning here"),
+            signal => tracing::info!(signal = name(signal), "signal ignored, the server does not use it"),
         }
     }
 
@@ -140,16 +143,18 @@ impl Shared {
         let server = match &*self.phase() {
             Phase::Serving(server) | Phase::Draining(server) => server.clone(),
             Phase::Opening | Phase::Starting { .. } | Phase::Closing(_) => {
-                tracing::info!("nothing to reload, the server is starting or closing");
+                tracing::info!("certificates not reloaded, the server is starting or stopping");
                 return;
             }
         };
         match reload.try_send(server) {
             Ok(()) => (),
             Err(TrySendError::Full(_)) => {
-                tracing::info!("certificate reload is in progress, another one follows it")
+                tracing::info!("certificate reload requested already, this request adds none")
             }
-            Err(TrySendError::Disconnected(_)) => tracing::error!("the reload thread has ended"),
+            Err(TrySendError::Disconnected(_)) => {
+                tracing::error!("certificates not reloaded, the reload thread has ended: restart the server")
+            }
         }
     }
 
@@ -172,9 +177,9 @@ impl Shared {
                 server.cut();
             }
             Phase::Closing(since) if since.elapsed() >= CLOSE_TIME => {
-                self.exit("the topic store did not close in time, exiting without it", 1);
+                self.exit("the topic store did not close in time, exiting without waiting for it", 1);
             }
-            Phase::Closing(_) => tracing::info!("closing the topic store"),
+            Phase::Closing(_) => tracing::info!("signal ignored, the topic store is still closing"),
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) fn resolve(listeners: Vec<Listener>) -> Result<(Vec<Listener>, Vec<Ow
     if let Some(missing) = names.iter().find(|name| !passed.iter().any(|passed| passed.name == **name)) {
         let passed: Vec<_> = passed.iter().map(|passed| passed.name.as_str()).collect();
         return Err(format!(
-            "systemd:{missing}: no socket with this name was passed; passed names: {}",
+            "systemd:{missing}: no socket with this name (FileDescriptorName) was passed; passed names: {}",
             passed.join(", ")
         ));
     }
@@ -86,8 +86,8 @@ fn take(fds: &mut ListenFd, index: usize, name: String) -> Result<Passed, String
     let taken = tcp.or_else(|_| fds.take_unix_listener(index).map(|unix| unix.map(OwnedFd::from)));
     let socket = match taken {
         Ok(Some(socket)) => socket,
-        Ok(None) => return Err(invalid(&"it is missing")),
-        Err(_) => return Err(invalid(&"it must be a TCP or Unix stream socket")),
+        Ok(None) => return Err(invalid(&"the descriptor is missing")),
+        Err(_) => return Err(invalid(&"expected a listening TCP or Unix stream socket")),
     };
     let address = Listen::of(&socket).map_err(|error| invalid(&error))?;
     Ok(Passed { name, address, socket })

@@ -40,7 +40,7 @@ impl Token {
         match env::var(variable) {
             Ok(text) => Ok(Some(Self::Text(text))),
             Err(VarError::NotPresent) => Ok(None),
-            Err(VarError::NotUnicode(_)) => Err(format!("{variable} is not UTF-8")),
+            Err(VarError::NotUnicode(_)) => Err(format!("the environment variable {variable} is not UTF-8")),
         }
     }
 
@@ -56,13 +56,15 @@ impl Token {
             Self::File(path) => (format!(" in {}", path.display()), read(name, path)?),
         };
         if text.is_empty() {
-            return Err(format!("topics: {name}{origin} is empty: set a secret text, or remove it"));
+            return Err(format!(
+                "topics: {name}{origin} is empty: write a secret text, or remove the setting"
+            ));
         }
         // RFC 9110 §5.5: field values have no control characters, and no white space at their ends.
         if text.trim() != text || text.contains(char::is_control) {
             return Err(format!(
-                "topics: {name}{origin} has a control character, or white space at an end: clients could not \
-                 send it in a header field"
+                "topics: {name}{origin} has a control character, or white space at an end, which clients \
+                 cannot send in a header field: remove it"
             ));
         }
         Ok(text)

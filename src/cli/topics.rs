@@ -299,7 +299,7 @@ impl TopicConfig {
     ) -> Result<Durability, String> {
         match level {
             Some(Level::Buffered | Level::Fsynced) if self.data.is_none() => {
-                Err(format!("{section}: durability needs a data directory: set --data DIR"))
+                Err(format!("{section}: durability on disk needs a data directory: set --data DIR"))
             }
             level => Ok(level.map_or(default, Durability::from)),
         }

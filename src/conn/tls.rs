@@ -272,7 +272,7 @@ impl TlsLayer {
     fn break_off(&mut self, env: &mut Env, io: &mut Io, failure: &SessionError, cause: &'static str) {
         if env.may_warn() {
             let SessionError { label, text } = failure;
-            tracing::debug!(peer = ?io.peer, cause = label, error = text, "TLS failed, closing");
+            tracing::debug!(peer = ?io.peer, cause = label, error = text, "TLS session failed, closing");
         }
         self.stage = Stage::Broken;
         io.outbox.clear();

@@ -12,7 +12,7 @@ use crate::{
 
 /// Logs a problem that is the server's fault and returns a `500` rejection that does not contain it.
 fn internal(problem: String) -> Rejection {
-    tracing::error!("{problem}, answering 500");
+    tracing::error!("answering 500: {problem}");
     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle this request.")
 }
 
@@ -84,8 +84,12 @@ impl FromRequestParts for ConnectInfo<SocketAddr> {
     const IMMEDIATE: bool = true;
 
     async fn from_request_parts(request: &mut Request) -> Result<Self, Rejection> {
-        let missing =
-            || internal("the peer has no address: use ConnectInfo<Peer> for Unix sockets".to_owned());
+        let missing = || {
+            internal(
+                "the peer has no IP address: take ConnectInfo<Peer> instead of ConnectInfo<SocketAddr>"
+                    .to_owned(),
+            )
+        };
         request.peer().map(Self).ok_or_else(missing)
     }
 }

@@ -47,19 +47,20 @@ catalog! {
         "Protocol violations by peers, by cause: PROXY preambles, TLS records, requests, HTTP/2 frames, \
          WebSocket frames.";
     REFUSED COUNTER "windlass_refused_requests_total" ["cause"]
-        "Requests answered with 503 instead of being handled, by cause: lag of the shard, or pool_full.";
+        "Requests answered with 503 instead of being handled, by cause: lag (of the shard), pool_full, or \
+         connections (too many are active).";
     PANICS COUNTER "windlass_panics_total" ["place"]
         "Caught panics by the code that panicked: handler, hook, body or websocket.";
     STUCK COUNTER "windlass_stuck_threads_total" ["place"]
-        "Threads that did not return from a piece of work in time: shard, worker or blocking.";
-    ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts by error.";
+        "Threads that did not return from a piece of work in time, by kind: shard, worker or blocking.";
+    ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts of connections by error.";
     BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"]
         "Retries of binding an address at the start, by error.";
     LOST_LOG_LINES COUNTER "windlass_log_lines_lost_total" ["stream"]
         "Log lines that were not written, because the reader of the stream was too slow or gone.";
     H2_CONNECTIONS GAUGE "windlass_http2_connections" ["shard"] "Open HTTP/2 connections.";
     H2_STREAMS GAUGE "windlass_http2_streams" ["shard"]
-        "Open HTTP/2 streams, without those answered at once.";
+        "Open HTTP/2 streams whose response is not complete.";
     H2_RESETS COUNTER "windlass_http2_resets_total" ["cause"] "HTTP/2 streams that ended early, by cause.";
     H2_GOAWAYS COUNTER "windlass_http2_goaways_total" ["cause"]
         "HTTP/2 connections that the server ended, by cause.";
@@ -105,16 +106,16 @@ catalog! {
     TOPIC_MISSED COUNTER "windlass_topic_missed_total" []
         "Events that a shard dropped for all its subscribers because its queue was full.";
     TOPIC_ASKED COUNTER "windlass_topic_overflow_callbacks_total" ["outcome"]
-        "Overflow callbacks by outcome: chosen (a policy), panicked, or refused (no pool, or no room).";
+        "Overflow callbacks by outcome: chosen (a policy), panicked, or refused (no pool, or it is full).";
     SSE_OVERFLOWS COUNTER "windlass_sse_overflows_total" ["policy"]
         "Events of handlers' own streams that found the client's queue full, by policy: drop or close.";
     REPLAY_ERRORS COUNTER "windlass_replay_errors_total" ["op"] "Failures of the replay store by operation.";
     TOPIC_LAGGING GAUGE "windlass_topic_lagging_subscribers" []
         "Subscribers that have had more than one event in the mailbox since it was last empty.";
     TOPIC_LAG_EVENTS GAUGE "windlass_topic_lag_events" []
-        "Number of events in the longest mailbox, after the last event of each topic.";
+        "Number of events in the fullest mailbox, measured after the last event of each topic.";
     TOPIC_LAG GAUGE "windlass_topic_lag_seconds" []
-        "Age of the oldest event in the longest mailboxes, after the last event of each topic.";
+        "Age of the oldest event in the fullest mailboxes, measured after the last event of each topic.";
     HUB_MEMBERS GAUGE "windlass_hub_members" [] "Members of all hubs.";
     HUB_MESSAGES COUNTER "windlass_hub_messages_total" [] "Messages broadcast to hubs.";
     HUB_DELIVERIES COUNTER "windlass_hub_deliveries_total" []
@@ -129,7 +130,7 @@ catalog! {
     HUB_FILTER_PANICS COUNTER "windlass_hub_filter_panics_total" []
         "Broadcast filters that panicked. The member for which a filter panicked does not get the message.";
     HUB_LAG GAUGE "windlass_hub_lag_seconds" []
-        "Age of the oldest message in the longest mailboxes, after the last message of each hub.";
+        "Age of the oldest message in the fullest mailboxes, measured after the last message of each hub.";
     ENGINE GAUGE "windlass_engine_info" ["engine", "reason"]
         "The engine in use and the reason. The value is always 1.";
     READY GAUGE "windlass_ready" [] "1 while the server accepts new work, else 0.";

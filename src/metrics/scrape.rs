@@ -39,7 +39,7 @@ impl Collector {
     pub(crate) fn text(&self) -> String {
         let families = collect(&self.metrics);
         TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| {
-            tracing::error!(%error, "encoding metrics failed, returning none");
+            tracing::error!(%error, "encoding the metrics failed, answering with an empty page");
             String::new()
         })
     }

@@ -129,11 +129,14 @@ impl AcceptQueue {
         self.phase == Phase::Refusing
     }
 
-    /// Returns an error if the engine has stopped accepting and takes no more listeners.
+    /// Returns an error if the engine has stopped accepting connections and takes no more listeners.
     pub(super) fn check_accepting(&self) -> io::Result<()> {
         match self.phase {
             Phase::Accepting => Ok(()),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the engine has stopped accepting")),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the engine has stopped accepting connections",
+            )),
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct InvalidText;
 
 impl Display for InvalidText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the text contains a line break or a NUL")
+        f.write_str("the id or the event name contains a line break or a NUL")
     }
 }
 

@@ -14,7 +14,7 @@ impl MissingState {
 
 impl fmt::Display for MissingState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the router has no state of type {}", self.0)
+        write!(f, "the router has no state of type {}: add the value with Router::state", self.0)
     }
 }
 

@@ -218,7 +218,7 @@ impl Request {
     pub fn param_as<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Rejection> {
         let value = self
             .param(name)
-            .ok_or_else(|| Rejection::bad_request(format!("missing path parameter `{name}`")))?;
+            .ok_or_else(|| Rejection::bad_request(format!("the route has no path parameter `{name}`")))?;
         value
             .parse()
             .map_err(|error| Rejection::bad_request(format!("invalid path parameter `{name}`: {error}")))

@@ -61,11 +61,11 @@ impl de::Error for Error {
     }
 
     fn invalid_length(len: usize, expected: &dyn de::Expected) -> Self {
-        Self::Mismatch(format!("the route has {len} parameters, the argument is {expected}"))
+        Self::Mismatch(format!("the route has {len} parameters, but the handler reads {expected}"))
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::Mismatch(format!("the route has no parameter `{field}`"))
+        Self::Mismatch(format!("the handler reads a parameter `{field}` that the route does not have"))
     }
 }
 
@@ -83,10 +83,12 @@ impl<'de> Params<'de> {
         let mut values = self.values();
         match (values.next(), values.count()) {
             (Some(value), 0) => Ok(value),
-            (None, _) => Err(Error::Mismatch("the route has no parameter, the argument is one".to_owned())),
+            (None, _) => {
+                Err(Error::Mismatch("the handler reads one parameter, but the route has none".to_owned()))
+            }
             (Some(_), more) => {
                 let count = more + 1;
-                Err(Error::Mismatch(format!("the route has {count} parameters, the argument is one")))
+                Err(Error::Mismatch(format!("the handler reads one parameter, but the route has {count}")))
             }
         }
     }
@@ -144,7 +146,7 @@ impl<'de> de::Deserializer<'de> for Params<'de> {
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Error> {
         let count = self.values().count();
         if count != len {
-            return Err(de::Error::invalid_length(count, &format!("a tuple of {len}").as_str()));
+            return Err(de::Error::invalid_length(count, &format!("a tuple of {len} parameters").as_str()));
         }
         visitor.visit_seq(SeqDeserializer::new(self.values()))
     }

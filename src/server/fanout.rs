@@ -42,7 +42,7 @@ fn describe(error: &StoreError) -> &'static str {
         _ if error.is_disk_full() => "the disk of the topic store is full",
         ErrorKind::Detached => "the file of the topic store was deleted, moved away or replaced",
         ErrorKind::Damaged => "the topic store is damaged",
-        _ => "the topic store fails",
+        _ => "the topic store fails, see the log",
     }
 }
 

@@ -116,7 +116,8 @@ fn private_key(key: &Pem) -> Result<PrivateKeyDer<'static>, String> {
     match section.private_key() {
         Some(private) => private,
         None if section.label == "OPENSSH PRIVATE KEY" => {
-            Err("it is an OpenSSH key: convert a copy with `ssh-keygen -p -m PKCS8 -f COPY`".to_owned())
+            Err("the key has the format of OpenSSH: convert a copy with `ssh-keygen -p -m PKCS8 -f COPY`"
+                .to_owned())
         }
         None => Err(format!("a {} cannot be used: {USABLE_KEYS}", section.label)),
     }
@@ -171,9 +172,16 @@ fn warn_of_dates(origin: &Origin, valid: &std::ops::Range<SystemTime>) {
     let now = SystemTime::now();
     if now > valid.end {
         let days = now.duration_since(valid.end).unwrap_or_default().as_secs() / 86_400;
-        tracing::warn!(file = %origin, days_ago = days, "certificate has expired, clients will refuse it");
+        tracing::warn!(
+            file = %origin,
+            days_ago = days,
+            "certificate has expired, clients refuse it: renew it"
+        );
     } else if now < valid.start {
-        tracing::warn!(file = %origin, "certificate is not valid yet, clients will refuse it");
+        tracing::warn!(
+            file = %origin,
+            "certificate is not valid yet, clients refuse it: check its dates and the clock of this system"
+        );
     }
 }
 

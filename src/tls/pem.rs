@@ -63,7 +63,7 @@ fn section<'a>(label: &str, lines: &mut impl Iterator<Item = &'a str>) -> Result
             return if end == label {
                 Ok(section)
             } else {
-                Err(format!("the section {label} ends with END {end}"))
+                Err(format!("the PEM section {label} ends with END {end}"))
             };
         }
         if boundary(line, "BEGIN").is_some() {
@@ -76,7 +76,7 @@ fn section<'a>(label: &str, lines: &mut impl Iterator<Item = &'a str>) -> Result
             section.base64.extend(line.split_whitespace());
         }
     }
-    Err(format!("the section {label} has no end line: the file is incomplete"))
+    Err(format!("the PEM section {label} has no end line: the file is incomplete"))
 }
 
 impl Section {
@@ -95,7 +95,7 @@ impl Section {
         let decoded = CertificateDer::from_pem_slice(self.text("CERTIFICATE").as_bytes());
         let decoded = decoded.map_err(|_| self.invalid())?;
         // OpenSSL's trusted certificates have further data behind the certificate.
-        let certificate = first(&decoded).ok_or("a section CERTIFICATE holds no certificate")?;
+        let certificate = first(&decoded).ok_or("a PEM section CERTIFICATE holds no certificate")?;
         Ok(CertificateDer::from(certificate.to_vec()))
     }
 
@@ -107,7 +107,7 @@ impl Section {
     }
 
     fn invalid(&self) -> String {
-        format!("the section {} is not valid base64", self.label)
+        format!("the PEM section {} is not valid base64", self.label)
     }
 
     /// Returns the section as strict PEM text.

@@ -84,7 +84,7 @@ impl Session {
         match done {
             Err((_, error)) => Err(error),
             Ok(_) if self.partial.len() > MAX_PARTIAL_BYTES => {
-                let text = "a record or a handshake message is too long".to_owned();
+                let text = "the client sent a TLS record or a handshake message that is too long".to_owned();
                 Err(SessionError { label: "oversized_record", text })
             }
             Ok(_) => Ok(()),

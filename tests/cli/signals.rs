@@ -28,7 +28,11 @@ fn term_int_and_quit_drain_and_log_a_report() {
         assert!(head.contains("connection: close"), "{head}");
         drop((idle, busy));
         assert_eq!(serving.ended().code(), Some(0));
-        assert!(serving.has("draining, send a second signal to stop at once"), "{:?}", serving.lines());
+        assert!(
+            serving.has("draining, send SIGTERM or SIGINT again to close all connections at once"),
+            "{:?}",
+            serving.lines()
+        );
         assert!(serving.has("drain complete drained=2 cut=0 took_ms="), "{:?}", serving.lines());
     }
 }

@@ -229,7 +229,7 @@ fn malformed_requests_reset_their_stream_and_are_limited() {
     let bad = |id| headers(id, &[(":method", "GET")], true);
     for id in (1..17).step_by(2) {
         assert_eq!(stream_error(&mut server, &bad(id)), (id, PROTOCOL_ERROR));
-        assert_eq!(server.seen.pop(), Some(Seen::Malformed("there is no :scheme, or no :path")));
+        assert_eq!(server.seen.pop(), Some(Seen::Malformed("the request has no :scheme, or no :path")));
     }
     assert_eq!(goaway(&mut server, &bad(17)), Some(ENHANCE_YOUR_CALM));
 }

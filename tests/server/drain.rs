@@ -472,5 +472,5 @@ fn routes_of_a_stopped_server_cannot_be_changed() {
     let handle = server.routes();
     server.drain(None);
     let refused = handle.add_blocking(static_route("/late", "late")).unwrap_err();
-    assert!(refused.to_string().contains("does not answer"), "{refused}");
+    assert!(refused.to_string().contains("did not answer"), "{refused}");
 }

@@ -212,7 +212,10 @@ fn a_disconnect_inside_the_request_body_calls_the_end_hook() {
         eventually("the request starts", || !recorder.starts.lock().unwrap().is_empty());
         leave(peer);
         let end = recorder.only_end();
-        assert_eq!((end.status, end.error.as_deref()), (None, Some("the connection ended first")));
+        assert_eq!(
+            (end.status, end.error.as_deref()),
+            (None, Some("the connection ended before the exchange was complete"))
+        );
     }
 }
 
@@ -228,7 +231,10 @@ fn a_disconnect_during_the_handler_calls_the_end_hook() {
     assert!(recorder.ends.lock().unwrap().is_empty());
     peer.reset();
     let end = recorder.only_end();
-    assert_eq!((end.status, end.error.as_deref()), (None, Some("the connection ended first")));
+    assert_eq!(
+        (end.status, end.error.as_deref()),
+        (None, Some("the connection ended before the exchange was complete"))
+    );
     assert_eq!(end.route.as_deref(), Some("/hold"));
 }
 
@@ -248,7 +254,7 @@ fn a_disconnect_during_a_stream_reports_the_bytes_sent() {
     peer.reset();
     let end = recorder.only_end();
     assert_eq!((end.status, end.body_bytes), (Some(200), 5));
-    assert_eq!(end.error.as_deref(), Some("the connection ended first"));
+    assert_eq!(end.error.as_deref(), Some("the connection ended before the exchange was complete"));
 }
 
 #[test]
@@ -273,7 +279,10 @@ fn the_end_hook_gets_a_full_pool_as_the_error() {
     assert_eq!(peers[2].get("/hold").status, 503);
     let ends = || recorder.ends.lock().unwrap().clone();
     eventually("the refused request has ended", || ends().len() == 1);
-    assert_eq!((ends()[0].status, ends()[0].error.as_deref()), (Some(503), Some("the pool is full")));
+    assert_eq!(
+        (ends()[0].status, ends()[0].error.as_deref()),
+        (Some(503), Some("the queue of the pool is full"))
+    );
     gate.wait();
     gate.wait();
     eventually("all requests have ended", || ends().len() == 3);

@@ -93,9 +93,9 @@ fn a_handler_that_needs_tokio_gets_the_remedy() {
     for path in ["/needs-tokio/spawn", "/needs-tokio/sleep", "/needs-tokio/blocking"] {
         assert_eq!(connect(&server).get(path).status, 500, "{path}");
     }
-    expect_line(&["route=/needs-tokio/spawn", "it needs a tokio runtime", "`run_async`"]);
-    expect_line(&["route=/needs-tokio/sleep", "it needs a tokio runtime", "`run_async`"]);
-    expect_line(&["route=/needs-tokio/blocking", "it needs a tokio runtime", "`async fn`"]);
+    expect_line(&["route=/needs-tokio/spawn", "the code needs a tokio runtime", "`run_async`"]);
+    expect_line(&["route=/needs-tokio/sleep", "the code needs a tokio runtime", "`run_async`"]);
+    expect_line(&["route=/needs-tokio/blocking", "the code needs a tokio runtime", "`async fn`"]);
 }
 
 #[test]

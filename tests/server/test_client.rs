@@ -109,7 +109,7 @@ fn hooks_are_called_and_dropping_a_stream_is_a_disconnect() {
     let mut stream = client.open(http::Request::get("/endless").body("").unwrap());
     assert_eq!((stream.head().status(), stream.next().unwrap()), (StatusCode::OK, "first".into()));
     drop(stream);
-    let left = Some("the connection ended first".to_owned());
+    let left = Some("the connection ended before the exchange was complete".to_owned());
     assert_eq!(*ends.lock().unwrap(), [("/static".to_owned(), None), ("/endless".to_owned(), left)]);
 }
 

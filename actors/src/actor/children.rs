@@ -139,11 +139,14 @@ impl Children {
         tracing::warn!(
             shard = local.shard(),
             ?grace,
-            "children did not exit within their grace, dropping them"
+            "child actors did not exit within their grace, dropping them"
         );
         actors.values().for_each(|child| child.cancel());
         if !family.exits_within(CANCEL_GRACE, local).await {
-            tracing::error!(shard = local.shard(), "children block their threads, leaving them behind");
+            tracing::error!(
+                shard = local.shard(),
+                "child actors still block their threads, leaving them behind"
+            );
         }
     }
 }

@@ -64,10 +64,10 @@ impl fmt::Display for ExitReason {
         match self {
             Self::Unreferenced => f.write_str("exited because its last address was dropped"),
             Self::StopRequested => f.write_str("stopped on request"),
-            Self::Stopped => f.write_str("stopped"),
+            Self::Stopped => f.write_str("stopped itself"),
             Self::Failed(error) => write!(f, "failed: {error}"),
             Self::Panicked(panic) => write!(f, "panicked: {panic}"),
-            Self::Aborted => f.write_str("was aborted"),
+            Self::Aborted => f.write_str("was dropped without an orderly end"),
         }
     }
 }

@@ -53,7 +53,7 @@ fn raise_memlock() {
     if limit.current != limit.maximum {
         let raised = setrlimit(Resource::Memlock, Rlimit { current: limit.maximum, maximum: limit.maximum });
         if let Err(error) = raised {
-            tracing::warn!(%error, "raising the limit of locked memory failed, the current one stays");
+            tracing::warn!(%error, "raising the soft limit of locked memory failed, keeping the current one");
         }
     }
 }

@@ -43,7 +43,7 @@ impl Host {
     /// The kernel refuses the pinning, or a resource that the executor needs.
     pub(crate) fn run<T>(self, core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
         if let Err(error) = crate::os::use_short_slices() {
-            tracing::debug!(%error, "short time slices refused, busy threads may delay this shard");
+            tracing::debug!(%error, "kernel refused short time slices, busy threads may delay this shard");
         }
         match self {
             #[cfg(feature = "glommio")]

@@ -91,12 +91,12 @@ impl Priority {
         if let Some(nice) = self.nice
             && let Err(error) = rustix::process::setpriority_process(None, nice)
         {
-            tracing::warn!(%error, nice, "nice value of a thread not set, keeping the inherited one");
+            tracing::warn!(%error, nice, "setting the nice value failed, the pool thread keeps its own");
         }
         if self.idle
             && let Err(error) = crate::os::use_idle_time()
         {
-            tracing::warn!(%error, "blocking thread not in the idle class, it competes with other threads");
+            tracing::warn!(%error, "setting the idle class failed, the blocking thread competes with others");
         }
     }
 }

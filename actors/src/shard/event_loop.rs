@@ -112,7 +112,11 @@ pub(crate) async fn cancel_tasks(local: &Local) {
         }
         host::yield_now().await;
     }
-    tracing::error!(shard = local.shard(), tasks = local.tasks(), "cancelled tasks do not end, leaving them");
+    tracing::error!(
+        shard = local.shard(),
+        tasks = local.tasks(),
+        "cancelled tasks of the shard did not end, leaving them behind"
+    );
 }
 
 impl<D: Driver> Drop for EventLoop<D> {

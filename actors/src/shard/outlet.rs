@@ -248,15 +248,15 @@ mod tests {
     fn an_open_outlet_accepts_one_event_and_is_open_again_when_that_is_taken() {
         let outlets = Rc::new(Outlets::default());
         let outlet = outlets.add(70, 3);
-        assert!(!outlets.put(outlet.key(), event(1)), "it is not open yet");
+        assert!(!outlets.put(outlet.key(), event(1)), "the outlet is not open yet");
         outlet.open();
         assert!(outlets.put(outlet.key(), event(2)));
         assert!(!outlets.put(outlet.key(), event(3)));
         outlet.open();
-        assert!(!outlets.put(outlet.key(), event(4)), "it holds an event");
+        assert!(!outlets.put(outlet.key(), event(4)), "the outlet holds an event");
         assert_eq!((filled(&outlets), number(outlet.take())), (vec![(70, 3)], Some(2)));
         assert_eq!(number(outlet.take()), None);
-        assert!(outlets.put(outlet.key(), event(5)), "it is open again");
+        assert!(outlets.put(outlet.key(), event(5)), "the outlet is open again");
         assert_eq!((filled(&outlets), number(outlet.take())), (vec![(70, 3)], Some(5)));
     }
 
@@ -272,7 +272,7 @@ mod tests {
         outlets.shut(outlet.key());
         outlet.open();
         outlet.shut();
-        assert_eq!(number(outlet.take()), Some(2), "the event that it held came first");
+        assert_eq!(number(outlet.take()), Some(2), "the event that the outlet held came first");
         assert!(!outlets.put(outlet.key(), event(3)), "later events are queued");
         outlet.open();
         assert!(outlets.put(outlet.key(), event(4)));
@@ -287,7 +287,7 @@ mod tests {
         let held: OutletEvent = Arc::new(1_u64);
         assert!(outlets.put(key, || held.clone()));
         drop(first);
-        assert_eq!(Arc::strong_count(&held), 1, "it was dropped with its outlet");
+        assert_eq!(Arc::strong_count(&held), 1, "the event was dropped with its outlet");
         let second = outlets.add(2, 9);
         second.open();
         assert_eq!(second.key().slot, key.slot);

@@ -164,6 +164,10 @@ pub(crate) async fn run_task(
     shard.stats.set_tasks(left);
     if let Err(payload) = outcome {
         shard.stats.count_task_panic();
-        tracing::error!(shard = shard.index, panic = panic_message(payload.as_ref()), "a task panicked");
+        tracing::error!(
+            shard = shard.index,
+            panic = panic_message(payload.as_ref()),
+            "task of the shard panicked"
+        );
     }
 }

@@ -202,7 +202,7 @@ impl Handle {
         let first =
             self.stopped_before.compare_exchange(NOT_STOPPING, stopped, Ordering::Relaxed, Ordering::Relaxed);
         if first.is_ok() {
-            tracing::debug!(?phase, "system stops");
+            tracing::debug!(?phase, "actor system stops");
         }
         self.shared.group.raise_phase(phase);
     }

@@ -73,7 +73,7 @@ impl EventReader {
         self.line -= self.start;
         self.start = 0;
         if self.body.len() > MAX_EVENT_BYTES {
-            return Err(Fault::new(Kind::Malformed, "event exceeds 1 MiB"));
+            return Err(Fault::new(Kind::Malformed, "received event exceeds 1 MiB"));
         }
         Ok(())
     }

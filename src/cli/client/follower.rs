@@ -58,12 +58,14 @@ impl Follower {
         let last_id = std::mem::replace(&mut self.last_id, id);
         if number != expected {
             self.next = self.next.max(expected);
-            return Err(wrong(format_args!("received event {number}, expected {expected}")));
+            return Err(wrong(format_args!(
+                "received event {number}, expected event {expected} or a gap event"
+            )));
         }
         match (last_id, id) {
-            (Some(last), Some(id)) if id != last + 1 => {
-                Err(wrong(format_args!("id {id} follows id {last} without a gap event")))
-            }
+            (Some(last), Some(id)) if id != last + 1 => Err(wrong(format_args!(
+                "the event with id {id} follows id {last} without a gap event between them"
+            ))),
             _ => Ok(Received::Event(sent)),
         }
     }
@@ -76,7 +78,9 @@ impl Follower {
         if let Some(last) = self.last_id
             && from != last + 1
         {
-            return Err(wrong(format_args!("gap starts at id {from}, after id {last}")));
+            return Err(wrong(format_args!(
+                "the gap event starts at id {from}, but the last received id is {last}"
+            )));
         }
         let missing = to - from + 1;
         self.next += missing;
@@ -94,7 +98,7 @@ fn number_of(id: &[u8]) -> Option<u64> {
 fn unexpected(event: &Event<'_>) -> Fault {
     let start = &event.data[..event.data.len().min(100)];
     let (name, start) = (event.name.escape_ascii(), start.escape_ascii());
-    wrong(format_args!("unexpected event: {name} {start}"))
+    wrong(format_args!("received an unexpected event: name '{name}', data '{start}'"))
 }
 
 fn wrong(detail: impl std::fmt::Display) -> Fault {

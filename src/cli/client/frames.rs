@@ -106,7 +106,7 @@ pub fn parse<'a>(input: &'a [u8], out: &mut Vec<u8>) -> Result<Option<Message<'a
             (Opcode::Continuation, Some(mut message)) => {
                 message.payload.to_mut().extend_from_slice(frame.payload);
                 if message.payload.len() as u64 > MAX_PAYLOAD_BYTES {
-                    return Err(Fault::new(Kind::Malformed, "message exceeds 64 MiB"));
+                    return Err(Fault::new(Kind::Malformed, "received message exceeds 64 MiB"));
                 }
                 if frame.is_last {
                     return Ok(Some(Message { used, ..message }));
@@ -114,7 +114,10 @@ pub fn parse<'a>(input: &'a [u8], out: &mut Vec<u8>) -> Result<Option<Message<'a
                 Some(message)
             }
             (opcode, _) => {
-                return Err(Fault::new(Kind::Malformed, format_args!("unexpected {opcode:?} frame")));
+                return Err(Fault::new(
+                    Kind::Malformed,
+                    format_args!("server sent a {opcode:?} frame out of order"),
+                ));
             }
         };
     }
@@ -126,7 +129,9 @@ fn parse_frame(input: &[u8]) -> Result<Option<Frame<'_>>, Fault> {
         return Ok(None);
     };
     if header.key.is_some() || header.rsv1 || header.len > MAX_PAYLOAD_BYTES {
-        return Err(malformed(format!("frame is masked, compressed or too large: {header:?}")));
+        return Err(malformed(format!(
+            "server sent a frame that is masked, compressed or above 64 MiB: {header:?}"
+        )));
     }
     let used = length + header.len as usize;
     let payload = input.get(length..used);

@@ -33,7 +33,7 @@ pub fn parse(input: &[u8]) -> Result<Option<Response<'_>>, Fault> {
     let Some(head) = parse_head(input, |_, _| ())? else { return Ok(None) };
     let rest = &input[head.len..];
     let body = match head.framing {
-        None => return Err(malformed("the body has no length")),
+        None => return Err(malformed("the response has neither Content-Length nor chunked coding")),
         Some(Framing::None) => Some((0, Cow::Borrowed(&[][..]))),
         Some(Framing::Length(size)) => {
             let size = usize::try_from(size).map_err(malformed)?;
@@ -57,12 +57,12 @@ pub fn parse(input: &[u8]) -> Result<Option<Response<'_>>, Fault> {
 pub fn parse_stream_head(input: &[u8]) -> Result<Option<usize>, Fault> {
     let Some(head) = parse_head(input, |_, _| ())? else { return Ok(None) };
     if head.status != 200 {
-        let detail = format_args!("the status of the event stream is {}", head.status);
+        let detail = format_args!("server answered the subscription with status {}", head.status);
         return Err(Fault::new(Kind::Status, detail));
     }
     match head.framing {
         Some(Framing::Chunked) => Ok(Some(head.len)),
-        _ => Err(malformed("the event stream is not chunked")),
+        _ => Err(malformed("the event stream of the server is not chunked")),
     }
 }
 
@@ -81,11 +81,12 @@ pub fn parse_handshake(input: &[u8], accept: &str) -> Result<Option<usize>, Faul
         None => Ok(None),
         Some(ReplyHead { status: 101, len, .. }) if accepts => Ok(Some(len)),
         Some(ReplyHead { status: 101, .. }) => {
-            Err(malformed("the Sec-WebSocket-Accept does not match the key"))
+            Err(malformed("the Sec-WebSocket-Accept of the server does not match the key"))
         }
-        Some(ReplyHead { status, .. }) => {
-            Err(Fault::new(Kind::Status, format_args!("the status of the handshake is {status}")))
-        }
+        Some(ReplyHead { status, .. }) => Err(Fault::new(
+            Kind::Status,
+            format_args!("server answered the WebSocket handshake with status {status}"),
+        )),
     }
 }
 
@@ -109,7 +110,7 @@ pub fn decode_chunks(chunks: &mut Chunked, input: &[u8], data: &mut Vec<u8>) -> 
                 rest = &rest[consumed..];
             }
             Step::Done { consumed } if consumed == rest.len() => return Ok(true),
-            Step::Done { .. } => return Err(malformed("bytes after the last chunk")),
+            Step::Done { .. } => return Err(malformed("server sent bytes after the last chunk")),
         }
     }
 }
@@ -135,7 +136,7 @@ fn parse_head<'b>(input: &'b [u8], visit: impl FnMut(&'b str, &'b [u8])) -> Resu
 }
 
 fn bad_chunk(reject: h1::Reject) -> Fault {
-    malformed(format_args!("invalid chunk: {reject}"))
+    malformed(format_args!("invalid chunk in the response: {reject}"))
 }
 
 fn malformed(detail: impl std::fmt::Display) -> Fault {

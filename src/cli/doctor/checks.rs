@@ -40,16 +40,18 @@ fn kernel(facts: &Facts, needs: &Needs) -> Check {
             let fix = "install Linux 6.1 or newer, which the io_uring engine needs".into();
             Check { name: "kernel", status: without_io_uring(needs), found, fix: Some(fix) }
         }
-        None => {
-            warn("kernel", found, "check by hand that it is Linux 6.1 or newer: its version cannot be read")
-        }
+        None => warn(
+            "kernel",
+            found,
+            "check by hand that the kernel is Linux 6.1 or newer: its version is not a number",
+        ),
     }
 }
 
 fn io_uring(facts: &Facts, needs: &Needs) -> Check {
     let (step, errno) = match facts.trial {
         Trial::Works => return ok("io_uring", "works: ring, provided buffers, multishot receive".into()),
-        Trial::NotBuilt => return ok("io_uring", "not in this build".into()),
+        Trial::NotBuilt => return ok("io_uring", "this build has no io_uring engine".into()),
         Trial::Failed { step, errno } => (step, errno),
     };
     let cause = std::io::Error::from_raw_os_error(errno);
@@ -65,7 +67,7 @@ fn io_uring_failure(facts: &Facts, errno: i32) -> (String, String) {
     let filtered = field(&facts.status, "Seccomp:") == Some("2");
     let (reason, fix) = match errno {
         libc::EPERM if disabled >= 2 => (
-            ": kernel.io_uring_disabled = 2 forbids it for all users".into(),
+            ": kernel.io_uring_disabled = 2 forbids io_uring for all users".into(),
             "sysctl -w kernel.io_uring_disabled=0",
         ),
         libc::EPERM if disabled == 1 && !filtered => {
@@ -73,28 +75,39 @@ fn io_uring_failure(facts: &Facts, errno: i32) -> (String, String) {
             let members = group.map_or("no group is set".into(), |group| format!("group {group}"));
             let reason =
                 format!(": kernel.io_uring_disabled = 1 permits only kernel.io_uring_group ({members})");
-            (reason, "add the user to that group, or sysctl -w kernel.io_uring_disabled=0")
+            (
+                reason,
+                "set kernel.io_uring_group to a group of the user, or sysctl -w kernel.io_uring_disabled=0",
+            )
         }
         libc::EPERM | libc::EACCES | libc::ENOSYS if filtered => (
             ": a seccomp filter is active, probably of a container runtime".into(),
-            "allow io_uring_setup, io_uring_enter and io_uring_register in the profile (Docker: \
+            "allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile (Docker: \
              --security-opt seccomp=profile.json; Kubernetes: securityContext.seccompProfile)",
         ),
-        libc::EPERM | libc::EACCES => {
-            (String::new(), "a security module such as SELinux or AppArmor forbids it: see its audit log")
-        }
+        libc::EPERM | libc::EACCES => (
+            String::new(),
+            "a security module such as SELinux or AppArmor forbids io_uring: see the audit log",
+        ),
         libc::ENOSYS => {
             (String::new(), "this kernel has no io_uring: use one with CONFIG_IO_URING, 6.1 or newer")
         }
         libc::ENOMEM => {
             let reason = format!(": locked memory is limited to {}", bytes(facts.memlock.soft));
-            return (reason, format!("raise it: {RAISE_MEMLOCK}; or raise the cgroup's memory limit"));
+            return (
+                reason,
+                format!(
+                    "raise the limit of locked memory: {RAISE_MEMLOCK}; or raise the cgroup's memory limit"
+                ),
+            );
         }
         libc::EINVAL => (String::new(), "this kernel is too old: use Linux 6.1 or newer"),
         libc::EMFILE | libc::ENFILE => {
             (String::new(), "raise the limit of open files (ulimit -n, or fs.file-max for the whole system)")
         }
-        _ => (String::new(), "see the error of the system"),
+        _ => {
+            (String::new(), "look up this error in the manual pages io_uring_setup(2) and io_uring_enter(2)")
+        }
     };
     (reason, fix.into())
 }
@@ -112,12 +125,12 @@ fn memlock(facts: &Facts, needs: &Needs) -> Check {
     let below = |limit: Option<u64>, need: u64| limit.is_some_and(|limit| limit < need);
     let charged = !facts.may_lock && version(&facts.release).is_none_or(|version| version >= CHARGES_RINGS);
     if below(hard, HOST_MIN_BYTES) {
-        let fix = format!("glommio needs 512 KiB to start: {RAISE_MEMLOCK}");
+        let fix = format!("glommio needs 512 KiB of locked memory to start: {RAISE_MEMLOCK}");
         return Check { name: "memlock", status: without_io_uring(needs), found, fix: Some(fix) };
     }
     if charged && below(hard, shards * SHARD_MIN_BYTES) {
         let fix = format!(
-            "{shards} shards need at least {}: {RAISE_MEMLOCK}; or use fewer --shards",
+            "{shards} shards need at least {} of locked memory: {RAISE_MEMLOCK}; or use fewer --shards",
             bytes(Some(shards * SHARD_MIN_BYTES))
         );
         return Check { name: "memlock", status: without_io_uring(needs), found, fix: Some(fix) };
@@ -127,7 +140,7 @@ fn memlock(facts: &Facts, needs: &Needs) -> Check {
         return warn(
             "memlock",
             found,
-            &format!("{shards} shards need {want} for rings of full size: {RAISE_MEMLOCK}"),
+            &format!("{shards} shards need {want} of locked memory for rings of full size: {RAISE_MEMLOCK}"),
         );
     }
     ok("memlock", found)
@@ -139,8 +152,8 @@ fn nofile(facts: &Facts, _needs: &Needs) -> Check {
     // The server's default limit, which leaves a fifth for other files.
     let connections = limit / 5 * 4;
     let found = format!("soft {}, hard {limit}: at most {connections} connections", count(soft));
-    let fix = "raise it: LimitNOFILE=1048576 in the systemd unit, --ulimit nofile=1048576 for Docker, \
-               or limits.conf";
+    let fix = "raise the limit of open files: LimitNOFILE=1048576 in the systemd unit, \
+               --ulimit nofile=1048576 for Docker, or limits.conf";
     match limit {
         _ if limit < MIN_FILES => {
             Check { name: "nofile", status: Status::Fail, found, fix: Some(fix.into()) }
@@ -185,7 +198,7 @@ fn backlog(facts: &Facts, needs: &Needs) -> Check {
         "backlog",
         found,
         &format!(
-            "sysctl -w net.core.somaxconn={want}; otherwise the kernel drops large bursts of connections"
+            "sysctl -w net.core.somaxconn={want}; otherwise the kernel drops connections in large bursts"
         ),
     )
 }

@@ -74,7 +74,7 @@ fn each_failure_of_io_uring_has_its_own_fix() {
     let others = Facts { io_uring_disabled: Some(1), io_uring_group: Some(1234), ..refused(libc::EPERM) };
     let cases: [(Facts, &[&str]); 9] = [
         (everybody, &["kernel.io_uring_disabled = 2", "sysctl -w kernel.io_uring_disabled=0"]),
-        (others, &["kernel.io_uring_disabled = 1", "(group 1234)", "add the user to that group"]),
+        (others, &["kernel.io_uring_disabled = 1", "(group 1234)", "set kernel.io_uring_group"]),
         (filtered(libc::EPERM), &["seccomp filter is active", "allow io_uring_setup"]),
         (filtered(libc::ENOSYS), &["seccomp filter is active", "seccompProfile"]),
         (refused(libc::EPERM), &["security module"]),

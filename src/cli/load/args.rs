@@ -123,10 +123,10 @@ impl Traffic {
             Workload::Mixed => mixed(all),
         };
         if shares.h2 > 0 && cfg!(not(feature = "http2")) {
-            return Err("this build has no HTTP/2: enable the feature http2".to_owned());
+            return Err("this build has no HTTP/2: build it with the feature `http2`".to_owned());
         }
         if shares.ws > 0 && cfg!(not(feature = "ws")) {
-            return Err("this build has no WebSocket: enable the feature ws".to_owned());
+            return Err("this build has no WebSocket: build it with the feature `ws`".to_owned());
         }
         Ok(shares)
     }
@@ -155,12 +155,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = seconds.or_else(|| humantime::parse_duration(text).ok());
     duration
         .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "expected a duration such as 10s or 10m".to_owned())
+        .ok_or_else(|| "expected a duration above zero, such as 10s or 10m".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1e7).contains(rate));
-    rate.ok_or_else(|| "expected 0.001 to 10000000 per second".to_owned())
+    rate.ok_or_else(|| "expected a rate from 0.001 to 10000000 per second".to_owned())
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(super) async fn connect_with(
 /// The server closed the connection, the read failed, or the response is too long.
 pub(super) async fn receive(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(), Fault> {
     if input.len() > MAX_RESPONSE_BYTES {
-        return Err(Fault::new(Kind::Malformed, "response exceeds 64 MiB"));
+        return Err(Fault::new(Kind::Malformed, "received response exceeds 64 MiB"));
     }
     input.reserve(READ_BYTES);
     match stream.read_buf(input).await {

@@ -20,7 +20,7 @@ impl SecondsCsv {
     ///
     /// The file cannot be created.
     pub(super) fn create(path: &Path) -> Result<Self, String> {
-        let failed = |error| format!("--csv {}: {error}", path.display());
+        let failed = |error| format!("cannot write the file of --csv {}: {error}", path.display());
         let mut file = File::create(path).map_err(failed)?;
         writeln!(file, "{HEAD}").map_err(failed)?;
         Ok(Self(file))

@@ -61,7 +61,10 @@ async fn subscriptions_answered(run: &Run) {
     let answered = run.topic.subscriptions_answered(run.shares.subscribers());
     if timeout(run.plan.traffic.timeout, answered).await.is_err() {
         let missing = run.topic.missing_subscriptions(run.shares.subscribers());
-        run.count_fault(&Fault::new(Kind::Timeout, "subscription not answered in time"), missing.into());
+        run.count_fault(
+            &Fault::new(Kind::Timeout, "subscription not answered within the timeout"),
+            missing.into(),
+        );
     }
 }
 
@@ -97,7 +100,10 @@ async fn request(run: &Rc<Run>, end: Instant) -> io::Result<()> {
     let _ = timeout(run.plan.traffic.timeout + Duration::from_secs(1), answered).await;
     let unsent = run.gate.unsent();
     if unsent > 0 {
-        run.count_fault(&Fault::new(Kind::Timeout, "request never sent: no connection was free"), unsent);
+        run.count_fault(
+            &Fault::new(Kind::Timeout, "request not sent: no connection was free before the end of the load"),
+            unsent,
+        );
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ impl Open {
             receive(&mut self.stream, &mut self.input).await?;
             if let Some(response) = response::parse(&self.input)? {
                 if response.len != self.input.len() {
-                    return Err(Fault::new(Kind::Unsolicited, "bytes after the response"));
+                    return Err(Fault::new(Kind::Unsolicited, "server sent bytes after the response"));
                 }
                 let result = (response.status, response.closes);
                 self.input.clear();

@@ -61,7 +61,7 @@ impl Publisher<'_> {
                 return true;
             }
             Ok(status) => {
-                let detail = format_args!("publishing failed with status {status}");
+                let detail = format_args!("server answered a published event with status {status}");
                 run.count_fault(&Fault::new(Kind::Status, detail), 1);
             }
             Err(fault) => run.count_fault(&fault, 1),

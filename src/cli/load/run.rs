@@ -45,7 +45,10 @@ impl Run {
 
     /// Counts a request that found no free connection before its deadline.
     pub(super) fn count_unsent(&self) {
-        self.count_fault(&Fault::new(Kind::Timeout, "no connection was free within the timeout"), 1);
+        self.count_fault(
+            &Fault::new(Kind::Timeout, "request not sent: no connection was free within the timeout"),
+            1,
+        );
     }
 
     /// Counts the response to a request that was due at `due`: as an error if it is a fault or its status is

@@ -42,7 +42,7 @@ impl Running {
             // A second signal ends the process: what prints the result may wait for a reader.
             signal_hook::flag::register_conditional_default(signal, stop.clone())
                 .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
-                .map_err(|error| format!("cannot catch signals: {error}"))?;
+                .map_err(|error| format!("cannot install a signal handler: {error}"))?;
         }
         let tally = Tally::default();
         let (sender, ended) = sync_channel(1);
@@ -54,7 +54,8 @@ impl Running {
             result
         };
         let thread = thread::Builder::new().name("load".to_owned()).spawn(load);
-        let thread = thread.map_err(|error| format!("cannot start the thread of the load: {error}"))?;
+        let thread =
+            thread.map_err(|error| format!("cannot start the thread that makes the load: {error}"))?;
         let started = Instant::now();
         Ok(Self {
             tally,
@@ -97,7 +98,7 @@ impl Running {
         while self.next_interval(Duration::from_secs(1)).is_some() {}
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(Err(error))) => Err(format!("the load failed: {error}")),
-            Some(Err(_)) => Err("the load panicked".to_owned()),
+            Some(Err(_)) => Err("the thread that makes the load panicked".to_owned()),
             _ => Ok(self.totals),
         }
     }

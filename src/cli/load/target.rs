@@ -35,8 +35,8 @@ impl FromStr for Target {
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let found = (host, uri.port_u16().unwrap_or(80)).to_socket_addrs();
-        let address = found.map_err(|error| format!("{host}: {error}"))?.next();
-        let address = address.ok_or_else(|| format!("{host} has no address"))?;
+        let address = found.map_err(|error| format!("cannot look up the host {host}: {error}"))?.next();
+        let address = address.ok_or_else(|| format!("the host {host} has no address"))?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         Ok(Self { authority: authority.to_string(), path, address })
     }

@@ -78,7 +78,7 @@ impl Socket {
             receive(&mut self.stream, &mut self.input).await?;
             if let Some(echo) = frames::parse(&self.input, &mut self.out)? {
                 if echo.opcode != Opcode::Text || *echo.payload != *message {
-                    return Err(Fault::new(Kind::Body, "received a message that was not sent"));
+                    return Err(Fault::new(Kind::Body, "the echo differs from the message that was sent"));
                 }
                 let used = echo.used;
                 self.input.drain(..used);

@@ -40,7 +40,8 @@ use super::{output, progress::Progress};
 /// The load failed, or a file cannot be written.
 pub(super) fn run(soak: &Soak) -> Result<bool, String> {
     check(soak)?;
-    fs::create_dir_all(&soak.out).map_err(|error| format!("--out {}: {error}", soak.out.display()))?;
+    fs::create_dir_all(&soak.out)
+        .map_err(|error| format!("cannot create the directory of --out {}: {error}", soak.out.display()))?;
     let records = records(soak)?;
     let verdicts: Vec<_> = records.iter().map(|record| Verdict::of(record, &soak.thresholds)).collect();
     let report = soak.out.join("report.html");
@@ -54,15 +55,15 @@ pub(super) fn run(soak: &Soak) -> Result<bool, String> {
 
 fn check(soak: &Soak) -> Result<(), String> {
     if soak.targets.len() > 2 {
-        return Err("--target: expected one or two servers".to_owned());
+        return Err(format!("--target: expected one or two servers, found {}", soak.targets.len()));
     }
     if let [first, second] = &soak.targets[..]
         && first.name == second.name
     {
-        return Err(format!("--target: both servers have the name {}: expected NAME=URL", first.name));
+        return Err(format!("--target: both servers have the name {}: name each with NAME=URL", first.name));
     }
     if !soak.pids.is_empty() && soak.pids.len() != soak.targets.len() {
-        return Err("--pid: expected one for each --target, or none".to_owned());
+        return Err("--pid: expected one --pid for each --target, or none".to_owned());
     }
     Ok(())
 }

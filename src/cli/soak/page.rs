@@ -76,7 +76,7 @@ impl Page<'_> {
         let usage = |of: fn(Usage) -> f64| move |sample: &Sample| sample.usage.map(of);
         vec![
             Chart { title: "latency", lines: self.latency(), format: milliseconds },
-            self.chart("delay of the machine itself, p99", milliseconds, |sample| {
+            self.chart("delay of the machine, p99", milliseconds, |sample| {
                 sample.late[1].map(|late| late.as_secs_f64())
             }),
             self.chart("responses and deliveries per second", number, |sample| {

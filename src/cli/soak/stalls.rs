@@ -37,7 +37,8 @@ impl Stalls {
     /// The cores are unknown, or a thread cannot be started.
     pub(super) fn watch() -> Result<Self, String> {
         let stalls = Self { delays: Arc::default(), is_over: Arc::default() };
-        let cores = sched_getaffinity(None).map_err(|error| format!("cannot list the cores: {error}"))?;
+        let cores = sched_getaffinity(None)
+            .map_err(|error| format!("cannot read the cores that this process may use: {error}"))?;
         for core in (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).take(MAX_CORES) {
             let (delays, is_over) = (stalls.delays.clone(), stalls.is_over.clone());
             let watch = move || {
@@ -52,7 +53,9 @@ impl Stalls {
                 }
             };
             let thread = thread::Builder::new().name(format!("stalls-{core}")).spawn(watch);
-            thread.map_err(|error| format!("cannot start a thread: {error}"))?;
+            thread.map_err(|error| {
+                format!("cannot start a thread that measures the delay of the machine: {error}")
+            })?;
         }
         Ok(stalls)
     }

@@ -85,7 +85,8 @@ impl Subject {
     fn save_metrics(&self, out: &Path, when: &str) -> Result<(), String> {
         let Some(page) = self.page() else { return Ok(()) };
         let path = out.join(format!("{}-metrics-{when}.txt", self.record.name));
-        std::fs::write(&path, page.text()).map_err(|error| format!("{}: {error}", path.display()))
+        std::fs::write(&path, page.text())
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))
     }
 
     /// Waits for the end of the interval and records a sample. `stalls` are the delays of the machine.
@@ -140,7 +141,9 @@ impl Subject {
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>, String> {
-    File::create(path).map(BufWriter::new).map_err(|error| format!("{}: {error}", path.display()))
+    File::create(path)
+        .map(BufWriter::new)
+        .map_err(|error| format!("cannot create {}: {error}", path.display()))
 }
 
 fn unwritten(error: &std::io::Error) -> String {

@@ -92,7 +92,7 @@ fn not_judged(rule: &'static str, reason: String) -> Finding {
 
 /// Returns a failure: without samples, no rule about the process can hold.
 fn unseen(rule: &'static str) -> Finding {
-    found(rule, false, "no samples".to_owned())
+    found(rule, false, "no samples of the process".to_owned())
 }
 
 fn samples(record: &Record, _: &Thresholds) -> Finding {
@@ -100,8 +100,12 @@ fn samples(record: &Record, _: &Thresholds) -> Finding {
     let intervals = record.length().as_secs_f64() / record.every.as_secs_f64();
     let wanted = (intervals * MIN_SAMPLES).floor().max(1.0);
     let was_seen = record.base.is_some() && record.after.is_some();
-    let missing = if was_seen { "" } else { ", but the process was not seen before or after the load" };
-    found("samples", was_seen && seen as f64 >= wanted, format!("{seen} ≥ {wanted} of the process{missing}"))
+    let missing = if was_seen { "" } else { ", but none from before or from after the load" };
+    found(
+        "samples",
+        was_seen && seen as f64 >= wanted,
+        format!("{seen} ≥ {wanted} with figures of the process{missing}"),
+    )
 }
 
 fn requests(record: &Record, _: &Thresholds) -> Finding {
@@ -131,7 +135,10 @@ fn rss_growth(record: &Record, thresholds: &Thresholds) -> Finding {
     const RULE: &str = "memory growth over the last half";
     let (duration, min) = (record.length(), thresholds.rss_growth_after);
     if duration < min {
-        return not_judged(RULE, format!("the run is shorter than {} s", min.as_secs()));
+        return not_judged(
+            RULE,
+            format!("the run is shorter than the {} s of --rss-growth-after", min.as_secs()),
+        );
     }
     let half = duration.as_secs_f64() / 2.0;
     let points: Vec<_> = rss(record).into_iter().filter(|(at, _)| *at >= half).collect();
@@ -146,13 +153,17 @@ fn fds_peak(record: &Record, thresholds: &Thresholds) -> Finding {
     let peak = record.samples.iter().filter_map(|sample| sample.usage).map(|usage| usage.fds).max();
     let Some((peak, base)) = peak.zip(record.base) else { return unseen(RULE) };
     let (base, connections, more) = (base.fds, u64::from(record.traffic.connections), thresholds.max_fds);
-    found(RULE, peak <= base + connections + more, format!("{peak} ≤ {base} + {connections} + {more}"))
+    found(
+        RULE,
+        peak <= base + connections + more,
+        format!("{peak} ≤ {base} before the load + {connections} connections + {more} more"),
+    )
 }
 
 fn fds_after(record: &Record, _: &Thresholds) -> Finding {
     const RULE: &str = "descriptors afterwards";
     let Some((base, after)) = record.base.zip(record.after) else { return unseen(RULE) };
-    found(RULE, after.fds <= base.fds, format!("{} ≤ {}", after.fds, base.fds))
+    found(RULE, after.fds <= base.fds, format!("{} ≤ {} before the load", after.fds, base.fds))
 }
 
 /// Returns the p99 of each window without the share of the machine, and a description of the windows. Fails
@@ -170,7 +181,10 @@ fn judged_windows(
 ) -> Result<(Vec<f64>, String), Finding> {
     let (all, seconds) = (record.windows.len(), thresholds.window.as_secs_f64());
     if all < MIN_WINDOWS {
-        return Err(not_judged(rule, format!("{all} windows of {seconds} s, {MIN_WINDOWS} are needed")));
+        return Err(not_judged(
+            rule,
+            format!("{all} windows of {seconds} s, at least {MIN_WINDOWS} are needed"),
+        ));
     }
     let p99s = |windows: &[WindowFigures]| windows.iter().map(|window| window.p99).collect::<Vec<_>>();
     if may_delay_machine(record) {
@@ -231,7 +245,7 @@ fn p99_trend(record: &Record, thresholds: &Thresholds) -> Finding {
             let typical = median_or_zero(windows.iter().copied()).max(f64::MIN_POSITIVE);
             let growth = robust_growth(&windows).unwrap_or(0.0) / typical * 100.0;
             let rises = rises(&windows);
-            let trend = if rises { "rising" } else { "none" };
+            let trend = if rises { "rising" } else { "not rising" };
             found(RULE, !rises || growth <= limit, format!("{trend}, {growth:+.1} % ≤ {limit} % if rising"))
         }
     }
@@ -282,6 +296,6 @@ fn slow_drops(record: &Record, thresholds: &Thresholds) -> Finding {
             found(RULE, dropped <= limit, format!("{dropped} ≤ {limit}"))
         }
         Some(_) => not_judged(RULE, "there were no subscribers".to_owned()),
-        None => not_judged(RULE, format!("{dropped}, any number is permitted")),
+        None => not_judged(RULE, format!("{dropped} dropped, any number is permitted")),
     }
 }

@@ -68,13 +68,13 @@ pub(in crate::conn) fn shed(env: &Env, seq: u32) -> Answer {
 /// to three seconds, spread so that clients do not all come back at once.
 pub(in crate::conn) fn busy(env: &Env, seq: u32, error: &'static str) -> Answer {
     let seconds = 1 + spread(seq ^ env.now.elapsed().subsec_nanos(), 3);
-    unavailable(ErrorCause::Overloaded, error, "The server is busy.\n", seconds as u8)
+    unavailable(ErrorCause::Overloaded, error, "The server is busy. Try again later.\n", seconds as u8)
 }
 
 /// Returns 503 for a request whose job on the pool was not done by its deadline.
 pub(in crate::conn) fn late() -> Answer {
     let text = "The server did not finish this request in time.\n";
-    unavailable(ErrorCause::TimedOut, "the job was late", text, 1)
+    unavailable(ErrorCause::TimedOut, "the job was not done by its deadline", text, 1)
 }
 
 /// Returns 503 for a request that the server will not run now. `error` is the reason, for the end hooks,
@@ -124,7 +124,7 @@ pub(in crate::conn) fn within_room(env: &Env, io: &Io, telemetry: &Telemetry, ou
     env.counters.refused.add("connections");
     let route = telemetry.route_metrics(env).template();
     let asked = Asked { head: None, route: Some(route), peer: io.peer };
-    env.shaped(io.router, asked, busy(env, io.id.slot, "too many connections are busy")).into()
+    env.shaped(io.router, asked, busy(env, io.id.slot, "too many connections are active")).into()
 }
 
 /// Replaces a successful response to an extended CONNECT that opened no WebSocket by 501: the client would

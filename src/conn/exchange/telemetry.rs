@@ -13,8 +13,8 @@ use crate::{
     routing::{route::Dispatch, router::SHARED_ROUTER, table::RouteAction},
 };
 
-/// Error text for the end hooks if the connection ended before the reply was complete.
-pub(in crate::conn) const CONNECTION_ENDED: &str = "the connection ended first";
+/// Error text for the end hooks if the connection ended before the exchange was complete.
+pub(in crate::conn) const CONNECTION_ENDED: &str = "the connection ended before the exchange was complete";
 
 /// Reports one request to the metrics and the hooks.
 pub(in crate::conn) struct Telemetry {

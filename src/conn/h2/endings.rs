@@ -133,7 +133,12 @@ impl H2 {
                 if env.may_warn() {
                     let Fault { label, text, .. } = fault;
                     let peer = io.peer;
-                    tracing::debug!(?peer, cause = label, error = text, "HTTP/2 connection failed, closing");
+                    tracing::debug!(
+                        ?peer,
+                        cause = label,
+                        error = text,
+                        "client violated HTTP/2 or ended the connection with an error, closing it"
+                    );
                 }
                 io.end(Ending::Finish, "protocol_error");
             }

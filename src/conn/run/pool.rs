@@ -54,7 +54,7 @@ pub(super) fn start(
 ) -> Started {
     let (Some(pool), Some(sender)) = (&view.table.pool, env.sender()) else {
         let text = "The server has no workers for this path.\n";
-        let answer = unavailable(ErrorCause::Unavailable, "there is no pool", text, 1);
+        let answer = unavailable(ErrorCause::Unavailable, "the server has no pool for async routes", text, 1);
         return answered(env, id, seq, chain, request, answer);
     };
     let deadline = env.timeouts.job.and_then(|job| env.now.checked_add(job));
@@ -75,12 +75,12 @@ pub(super) fn start(
                 Some(response) => inline::start(env, id, seq, chain, request, Some(response)),
                 None => {
                     env.counters.refused.add("pool_full");
-                    let answer = busy(env, seq, "the pool is full");
+                    let answer = busy(env, seq, "the queue of the pool is full");
                     answered(env, id, seq, chain, request, answer)
                 }
             }
         }
-        Err(None) => Started::Done(busy(env, seq, "the pool is full").response.into()),
+        Err(None) => Started::Done(busy(env, seq, "the queue of the pool is full").response.into()),
     }
 }
 
@@ -318,8 +318,9 @@ impl ReplyTo {
 impl Drop for ReplyTo {
     fn drop(&mut self) {
         if self.sender.is_some() {
-            let text = "The server dropped this request.\n";
-            let answer = unavailable(ErrorCause::Unavailable, "the job was dropped", text, 1);
+            let text = "The server dropped this request. Try again later.\n";
+            let answer =
+                unavailable(ErrorCause::Unavailable, "the pool dropped the job without a reply", text, 1);
             self.send_now(answer.response.into());
         }
     }

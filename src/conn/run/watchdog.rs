@@ -50,7 +50,12 @@ pub(super) fn check(limit: Duration, shard: usize, route_metrics: &RouteMetrics,
     if took > limit {
         route_metrics.stalled(shard);
         let route = route_metrics.template();
-        tracing::warn!(route, ?took, shard, "handler blocked its shard; move this part to the pool");
+        tracing::warn!(
+            route,
+            ?took,
+            shard,
+            "handler blocked its shard for longer than inline_stall: move the slow part to the pool"
+        );
     }
 }
 

@@ -56,10 +56,10 @@ impl End {
     pub(in crate::conn) fn error(self) -> Option<&'static str> {
         match self {
             Self::Closed => None,
-            Self::Fault => Some("the client broke the protocol"),
-            Self::Unanswered => Some("the client did not answer the close"),
+            Self::Fault => Some("the client violated the WebSocket protocol"),
+            Self::Unanswered => Some("the client did not answer the close frame in time"),
             Self::Gone => Some(CONNECTION_ENDED),
-            Self::Silent => Some("the client did not answer a ping"),
+            Self::Silent => Some("the client did not answer a ping in time"),
         }
     }
 }
@@ -536,8 +536,10 @@ impl Endpoint {
                 Ok(false) => self.drop_source(index),
                 Err(payload) => {
                     env.counters.panics.add("websocket");
-                    self.watchdog
-                        .report_panic("source of a WebSocket panicked, closing the socket", &*payload);
+                    self.watchdog.report_panic(
+                        "message source of a WebSocket panicked, closing the socket",
+                        &*payload,
+                    );
                     self.drop_source(index);
                     self.close(env, Code::INTERNAL, "the server failed");
                 }

@@ -120,7 +120,7 @@ mod tests {
                 back.extend_from_slice(&buffer[..count]);
             }
         }
-        assert!(back == expected, "{} of {} bytes, or wrong ones", back.len(), expected.len());
+        assert!(back == expected, "received {} of {} bytes, or wrong bytes", back.len(), expected.len());
         assert!(short > 0, "no send was short: nothing was tested");
     }
 }

@@ -330,16 +330,23 @@ fn diagnose(listen: &Listen, cause: &io::Error) -> (String, &'static str) {
                     "give each address once ([::] without v6_only accepts IPv4 connections, too), or choose \
                      another port"
                 }
-                false => "stop it or choose another port",
+                false => "stop that process or choose another port",
             };
             (format!(": {}", owner.description), advice)
         }
         (Listen::Unix(_), _) if cause.kind() == io::ErrorKind::AddrInUse => {
-            (": a process listens on this socket".into(), "stop it or choose another path")
+            (": a process listens on this socket".into(), "stop that process or choose another path")
         }
         (Listen::Abstract(_), _) if cause.kind() == io::ErrorKind::AddrInUse => {
-            (": a process listens on this name".into(), "stop it or choose another name")
+            (": a process listens on this name".into(), "stop that process or choose another name")
         }
+        (Listen::Unix(_), _) if cause.kind() == io::ErrorKind::AlreadyExists => {
+            (String::new(), "remove the file or choose another path")
+        }
+        (_, Some(libc::EMFILE | libc::ENFILE)) => (
+            String::new(),
+            "raise the limit of open files (`ulimit -n`, or fs.file-max for the whole system)",
+        ),
         (Listen::Unix(_), _) => {
             (String::new(), "choose a path in a directory where this user may create files")
         }
@@ -355,10 +362,6 @@ fn diagnose(listen: &Listen, cause: &io::Error) -> (String, &'static str) {
         (Listen::Tcp(_), Some(libc::EAFNOSUPPORT)) => {
             (String::new(), "this system does not support the address family: listen on an IPv4 address")
         }
-        (_, Some(libc::EMFILE | libc::ENFILE)) => (
-            String::new(),
-            "raise the limit of open files (`ulimit -n`, or fs.file-max for the whole system)",
-        ),
         _ => (String::new(), "check the address and the options"),
     }
 }

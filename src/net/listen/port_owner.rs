@@ -24,7 +24,8 @@ pub(super) fn find(port: u16) -> Owner {
     let other = |description: &str| Owner { description: description.to_owned(), is_this_process: false };
     if inodes.is_empty() {
         return other(
-            "its process is not visible: the socket is not listening, or is in another network namespace",
+            "the process that uses this port is not visible: its socket does not listen, or is in another \
+             network namespace",
         );
     }
     let Some((pid, name)) = process_with(&inodes) else {

@@ -53,7 +53,7 @@ impl std::error::Error for ProbeError {
 /// Fails at the first step that does not work.
 pub fn probe() -> Result<(), ProbeError> {
     let thread = thread::Builder::new().name("io_uring-probe".to_owned()).spawn(run).map_err(at("thread"))?;
-    thread.join().unwrap_or_else(|_| Err(at("probe")(io::Error::other("the probe panicked"))))
+    thread.join().unwrap_or_else(|_| Err(at("probe")(io::Error::other("the thread of the probe panicked"))))
 }
 
 /// Returns a function that adds the name of the failed step to an error.
@@ -96,7 +96,7 @@ fn receive_twice(
         }
         completion.buffer().ok_or(io::ErrorKind::Unsupported)?;
         if buffers.claim(completion) != PAYLOAD || !completion.has_more() {
-            return Err(io::Error::other("the receive returned other bytes, or it ended"));
+            return Err(io::Error::other("the receive returned wrong bytes, or ended early"));
         }
         buffers.publish();
     }

@@ -27,7 +27,7 @@ fn short_sends_keep_every_byte_in_order<E: TestEngine>() {
         stream.read_to_end(&mut back).unwrap();
         back
     });
-    assert!(back == pattern(BYTES), "{} bytes arrived, or wrong ones", back.len());
+    assert!(back == pattern(BYTES), "{} bytes arrived, or wrong bytes", back.len());
     assert_eq!(shard.handler.sent, BYTES);
     assert_eq!(
         shard.handler.buffers_sent,

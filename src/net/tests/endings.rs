@@ -97,7 +97,7 @@ fn a_closing_connection_sends_its_outbox_and_does_not_wait_for_the_peer<E: TestE
         stream.read_to_end(&mut all).unwrap();
         all
     });
-    assert!(all == pattern(BYTES), "{} bytes, or wrong ones", all.len());
+    assert!(all == pattern(BYTES), "received {} bytes, or wrong bytes", all.len());
     // The peer has not closed its side.
     shard.until("closed", |shard| shard.connections() == 0);
     assert!(matches!(shard.handler.closed.values().next(), Some(Closed::Finished)));

@@ -40,10 +40,12 @@ enum Cause {
 impl fmt::Display for ReplyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Cause::Syntax(error) => write!(f, "the head is not HTTP/1: {error}"),
-            Cause::ContentLength => f.write_str("the Content-Length is not a number"),
-            Cause::TransferEncoding => f.write_str("the Transfer-Encoding is not chunked"),
-            Cause::TwoLengths => f.write_str("the body has two lengths"),
+            Cause::Syntax(error) => write!(f, "the response head is not HTTP/1: {error}"),
+            Cause::ContentLength => f.write_str("the Content-Length of the response is not a number"),
+            Cause::TransferEncoding => f.write_str("the Transfer-Encoding of the response is not chunked"),
+            Cause::TwoLengths => {
+                f.write_str("the response has more than one Content-Length, or one beside Transfer-Encoding")
+            }
         }
     }
 }

@@ -60,7 +60,9 @@ impl Connection {
         let keys: Vec<_> = self.streams.keys().collect();
         for key in keys {
             let window = &mut self.streams.at(key.slot).send_window;
-            window.shift(difference).map_err(|_| Fault::flow_control("a setting made a window too large"))?;
+            window.shift(difference).map_err(|_| {
+                Fault::flow_control("INITIAL_WINDOW_SIZE makes the window of a stream larger than 2^31-1")
+            })?;
             self.unblock(key);
         }
         Ok(())
@@ -92,7 +94,10 @@ impl Connection {
         if header.stream != 0 {
             return Err(Fault::protocol("GOAWAY comes on a stream"));
         }
-        let code = payload.get(4..).and_then(number).ok_or(Fault::frame_size("a GOAWAY is too short"))?;
+        let code = payload
+            .get(4..)
+            .and_then(number)
+            .ok_or(Fault::frame_size("the payload of GOAWAY is too short"))?;
         if ErrorCode::from_u32(code) != ErrorCode::NoError {
             return Err(Fault::PEER);
         }
@@ -152,9 +157,9 @@ impl Connection {
                 return Err(Fault::protocol("the increment of WINDOW_UPDATE is 0"));
             }
             let widened = self.send_window.widen(increment);
-            return widened
-                .map(|()| None)
-                .map_err(|_| Fault::flow_control("the connection's window is too large"));
+            return widened.map(|()| None).map_err(|_| {
+                Fault::flow_control("WINDOW_UPDATE makes the connection's window larger than 2^31-1")
+            });
         }
         if self.is_idle(id) {
             return Err(Fault::protocol("WINDOW_UPDATE comes on a stream that has not begun"));
@@ -164,7 +169,11 @@ impl Connection {
             return self.stream_fault(id, StreamFault::protocol("the increment of WINDOW_UPDATE is 0"), cx);
         }
         if self.streams.at(key.slot).send_window.widen(increment).is_err() {
-            return self.stream_fault(id, StreamFault::flow_control("a stream's window is too large"), cx);
+            return self.stream_fault(
+                id,
+                StreamFault::flow_control("WINDOW_UPDATE makes a stream's window larger than 2^31-1"),
+                cx,
+            );
         }
         self.unblock(key);
         Ok(None)
@@ -194,7 +203,7 @@ impl Connection {
         let fault = match number(payload) {
             _ if payload.len() != 5 => StreamFault::frame_size("the payload of PRIORITY is not 5 bytes long"),
             Some(dependency) if dependency & 0x7fff_ffff == id => {
-                StreamFault::protocol("a stream depends on itself")
+                StreamFault::protocol("PRIORITY makes a stream depend on itself")
             }
             _ => return Ok(None),
         };
@@ -217,7 +226,7 @@ impl Connection {
         }
         self.meter.count(Kind::Other, cx.limits, cx.now)?;
         let Some((id, value)) = payload.split_first_chunk() else {
-            return Err(Fault::frame_size("a PRIORITY_UPDATE is too short"));
+            return Err(Fault::frame_size("the payload of PRIORITY_UPDATE is too short"));
         };
         let id = u32::from_be_bytes(*id) & 0x7fff_ffff;
         if id.is_multiple_of(2) {

@@ -20,7 +20,7 @@ impl Connection {
             return Err(Fault::protocol("DATA comes on a stream that has not begun"));
         }
         if header.has(flag::PADDED) && header.len == 0 {
-            return Err(Fault::frame_size("a padded DATA frame has no length of its padding"));
+            return Err(Fault::frame_size("a padded DATA frame has no pad length"));
         }
         let taken = self.receive_window.take(header.len as u32);
         taken.map_err(|_| Fault::flow_control("DATA exceeds the connection's window"))?;
@@ -77,7 +77,7 @@ impl Connection {
         *input = rest;
         let behind = self.data.len - 1;
         let Some(len) = behind.checked_sub(usize::from(padding)) else {
-            return Err(Fault::protocol("padding is longer than its frame"));
+            return Err(Fault::protocol("the padding of DATA is longer than the frame"));
         };
         let Some(key) = self.streams.find(self.data.stream) else {
             // What it held was released as it closed.
@@ -147,7 +147,7 @@ impl Connection {
             match left.checked_sub(bytes.len() as u64) {
                 Some(still) if !ends || still == 0 => *left = still,
                 _ => {
-                    let fault = StreamFault::malformed("a body does not have its declared length");
+                    let fault = StreamFault::malformed("a request body does not have its declared length");
                     // What is left of the frame finds no stream.
                     return self.stream_fault(stream.id, fault, cx);
                 }

@@ -25,7 +25,7 @@ impl Connection {
         let (fragment, depends_on_itself) = fragment(header, payload)?;
         let mut purpose = self.purpose(header.stream, cx)?;
         if depends_on_itself {
-            purpose = Purpose::Faulty(StreamFault::protocol("a stream depends on itself"));
+            purpose = Purpose::Faulty(StreamFault::protocol("HEADERS makes a stream depend on itself"));
         }
         self.decoder.begin();
         cx.head.begin();
@@ -51,7 +51,7 @@ impl Connection {
         let Some(mut block) = self.block.take() else { return Ok(None) };
         block.continuations += 1;
         if block.continuations > CONTINUATIONS {
-            return Err(Fault::calm("a header block has too many frames"));
+            return Err(Fault::calm("a header block has too many CONTINUATION frames"));
         }
         self.extend_block(&mut block, fragment, cx)?;
         if !header.has(flag::END_HEADERS) {
@@ -97,7 +97,7 @@ impl Connection {
         }
         let (first, behind) = self.passed_over;
         if (first..behind).contains(&id) {
-            return Err(Fault::protocol("the identifiers of streams must rise"));
+            return Err(Fault::protocol("the identifier of a new stream is lower than an earlier one"));
         }
         Err(Fault::stream_closed("HEADERS comes on a closed stream"))
     }
@@ -182,10 +182,10 @@ impl Connection {
     ) -> Result<Option<Event<'static>>, Fault> {
         let expected = self.streams.at(stream.slot).expected;
         let fault = match cx.head.finish_trailers(cx.limits) {
-            _ if !ends => StreamFault::malformed("trailers do not end their stream"),
+            _ if !ends => StreamFault::malformed("trailers come without END_STREAM"),
             Err(Refusal::Malformed(fault)) => fault,
             _ if expected.is_some_and(|left| left > 0) => {
-                StreamFault::malformed("a body is shorter than its declared length")
+                StreamFault::malformed("a request body is shorter than its declared length")
             }
             verdict => {
                 self.end_remote(stream, cx.out);
@@ -208,19 +208,23 @@ fn fragment<'p>(header: &FrameHeader, payload: &'p [u8]) -> Result<(&'p [u8], bo
     }
     let (mut payload, mut padding) = (payload, 0);
     if header.has(flag::PADDED) {
-        let (length, rest) = payload.split_first().ok_or(Fault::frame_size("HEADERS is too short"))?;
+        let (length, rest) =
+            payload.split_first().ok_or(Fault::frame_size("the payload of HEADERS is too short"))?;
         (payload, padding) = (rest, usize::from(*length));
     }
     let mut depends_on_itself = false;
     if header.has(flag::PRIORITY) {
-        let (priority, rest) =
-            payload.split_first_chunk::<5>().ok_or(Fault::frame_size("HEADERS is too short"))?;
+        let (priority, rest) = payload
+            .split_first_chunk::<5>()
+            .ok_or(Fault::frame_size("the payload of HEADERS is too short"))?;
         let [d0, d1, d2, d3, _] = *priority;
         depends_on_itself = u32::from_be_bytes([d0, d1, d2, d3]) & 0x7fff_ffff == header.stream;
         payload = rest;
     }
-    let len =
-        payload.len().checked_sub(padding).ok_or(Fault::protocol("padding is longer than its frame"))?;
+    let len = payload
+        .len()
+        .checked_sub(padding)
+        .ok_or(Fault::protocol("the padding of HEADERS is longer than the frame"))?;
     Ok((&payload[..len], depends_on_itself))
 }
 

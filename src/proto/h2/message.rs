@@ -165,7 +165,7 @@ impl Head {
             }
             (Name::Scheme, Value::Scheme(scheme)) => seen.scheme.replace(scheme).is_some(),
             (Name::Protocol, _) => self.protocol.replace(value).is_some(),
-            _ => return self.malformed("a pseudo-header field is not one of a request"),
+            _ => return self.malformed("a pseudo-header field is not defined for requests"),
         };
         if is_repeated {
             self.malformed("a pseudo-header field is repeated");
@@ -195,7 +195,7 @@ impl Head {
             }
             Name::Te if bytes.eq_ignore_ascii_case(b"trailers") => {}
             Name::Te => self.malformed("TE holds something other than trailers"),
-            Name::ConnectionSpecific => self.malformed("there is a connection-specific field"),
+            Name::ConnectionSpecific => self.malformed("the request holds a connection-specific field"),
             Name::Invalid => self.malformed("a field name is not valid"),
             _ => {}
         }
@@ -206,7 +206,7 @@ impl Head {
     pub(super) fn finish(&mut self, ends: bool, limits: &Limits) -> Result<(), Refusal> {
         self.judge_control(limits);
         if ends && self.length.is_some_and(|length| length > 0) {
-            self.malformed("there is no body of the declared length");
+            self.malformed("the request declares a length but has no body");
         }
         if let Some(text) = self.seen.malformed {
             return Err(Refusal::Malformed(StreamFault::malformed(text)));
@@ -248,14 +248,14 @@ impl Head {
             return;
         }
         if !has_method {
-            return self.malformed("there is no :method");
+            return self.malformed("the request has no :method");
         }
         if self.method == Method::Connect || self.protocol.is_some() {
             return self.judge_connect(limits);
         }
         match (scheme, target) {
             (Some(scheme), Some(target)) => self.judge_target(scheme, target, limits),
-            _ => self.malformed("there is no :scheme, or no :path"),
+            _ => self.malformed("the request has no :scheme, or no :path"),
         }
     }
 

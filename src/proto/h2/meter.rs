@@ -69,7 +69,7 @@ impl Kind {
     }
 
     fn flood(self) -> Fault {
-        let text = "too many frames of one kind, or faults, came in a short time";
+        let text = "too many frames of one kind, or too many faulty streams, came in a short time";
         Fault { code: ErrorCode::EnhanceYourCalm, label: self.label(), text }
     }
 }

@@ -180,7 +180,7 @@ impl Connection {
             FrameType::Ping => self.ping(header, payload, cx).map(|()| None),
             FrameType::Goaway => self.goaway(header, payload).map(|()| None),
             FrameType::PriorityUpdate => self.priority_update(header, payload, cx).map(|()| None),
-            FrameType::PushPromise => Err(Fault::protocol("a client must not push")),
+            FrameType::PushPromise => Err(Fault::protocol("a client must not send PUSH_PROMISE")),
             // They are passed through.
             FrameType::Data | FrameType::Unknown => Ok(None),
         }

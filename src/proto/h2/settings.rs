@@ -77,11 +77,11 @@ impl PeerSettings {
             HEADER_TABLE_SIZE => self.limit_table(value as usize),
             ENABLE_PUSH if value > 1 => return Err(Fault::protocol("ENABLE_PUSH is neither 0 nor 1")),
             INITIAL_WINDOW_SIZE if value > WINDOW_BYTES_MAX => {
-                return Err(Fault::flow_control("INITIAL_WINDOW_SIZE is larger than a window may be"));
+                return Err(Fault::flow_control("INITIAL_WINDOW_SIZE is larger than 2^31-1"));
             }
             INITIAL_WINDOW_SIZE => self.initial_window = value,
             MAX_FRAME_SIZE if !(PAYLOAD_BYTES_MAX as u32..=FRAME_SIZE_MAX).contains(&value) => {
-                return Err(Fault::protocol("MAX_FRAME_SIZE is out of its range"));
+                return Err(Fault::protocol("MAX_FRAME_SIZE is not from 2^14 to 2^24-1"));
             }
             MAX_FRAME_SIZE => self.frame_bytes = value as usize,
             ENABLE_CONNECT_PROTOCOL if value > 1 => {
@@ -90,7 +90,7 @@ impl PeerSettings {
             NO_RFC7540_PRIORITIES => {
                 let told = self.ignores_old_priorities.unwrap_or(false);
                 if value > 1 || !is_first && told != (value == 1) {
-                    return Err(Fault::protocol("NO_RFC7540_PRIORITIES is not valid, or has changed"));
+                    return Err(Fault::protocol("NO_RFC7540_PRIORITIES is neither 0 nor 1, or has changed"));
                 }
                 self.ignores_old_priorities = Some(value == 1);
             }

@@ -139,7 +139,7 @@ impl Reject {
     #[rustfmt::skip]
     fn row(self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::EmptyLines => (400, "empty_lines", "too many empty lines before the request line"),
+            Self::EmptyLines => (400, "empty_lines", "there are too many empty lines before the request"),
             Self::LineTooLong => (414, "line_too_long", "the request line is too long"),
             Self::HeadTooLong => (431, "head_too_long", "the request head is too long"),
             Self::TooManyHeaders => (431, "too_many_headers", "there are too many header fields"),
@@ -153,23 +153,25 @@ impl Reject {
             Self::VersionInvalid => (400, "version_invalid", "the HTTP version is not valid"),
             Self::VersionUnsupported => (505, "version_unsupported", "only HTTP/1.1 and 1.0 are supported"),
             Self::FieldName => (400, "field_name", "a header field name is not valid"),
-            Self::SpaceBeforeColon => (400, "space_before_colon", "white space before the colon of a field"),
+            Self::SpaceBeforeColon => (400, "space_before_colon", "a field has white space before its colon"),
             Self::Fold => (400, "fold", "a header line starts with white space"),
             Self::FieldValue => (400, "field_value", "a header field value holds a control character"),
             Self::HostMissing => (400, "host_missing", "the Host header field is missing"),
             Self::HostRepeated => (400, "host_repeated", "there is more than one Host header field"),
-            Self::HostInvalid => (400, "host_invalid", "the host is not valid"),
-            Self::LengthInvalid => (400, "length_invalid", "the Content-Length is not a number"),
+            Self::HostInvalid => (400, "host_invalid", "Host or :authority is not valid, or they differ"),
+            Self::LengthInvalid => (400, "length_invalid", "the Content-Length is not a number below 2^64"),
             Self::LengthRepeated => (400, "length_repeated", "there is more than one Content-Length"),
-            Self::LengthWithCoding => (400, "length_with_coding", "Content-Length beside Transfer-Encoding"),
+            Self::LengthWithCoding => {
+                (400, "length_with_coding", "the request has both Content-Length and Transfer-Encoding")
+            }
             Self::CodingInOldVersion => (400, "coding_in_old_version", "HTTP/1.0 has no Transfer-Encoding"),
             Self::CodingInvalid => (400, "coding_invalid", "the last transfer coding is not chunked"),
             Self::CodingUnknown => (501, "coding_unknown", "the only supported transfer coding is chunked"),
-            Self::Expectation => (417, "expectation", "no expectation but 100-continue can be met"),
+            Self::Expectation => (417, "expectation", "the only supported expectation is 100-continue"),
             Self::ChunkSize => (400, "chunk_size", "a chunk size is not a hexadecimal number"),
             Self::ChunkSizeTooLong => (400, "chunk_size_too_long", "a chunk size is too large"),
             Self::ChunkExtension => (400, "chunk_extension", "a chunk extension is not valid"),
-            Self::ExtensionsTooLong => (400, "extensions_too_long", "there are too many chunk extensions"),
+            Self::ExtensionsTooLong => (400, "extensions_too_long", "the chunk extensions are too long"),
             Self::ChunkEnd => (400, "chunk_end", "a chunk's data is not followed by a line end"),
             Self::TrailersTooLong => (431, "trailers_too_long", "the trailer section is too long"),
         }

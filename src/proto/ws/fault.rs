@@ -89,16 +89,22 @@ impl Fault {
         match self {
             Self::Unmasked => (Code::PROTOCOL, "unmasked", "a client frame is not masked"),
             Self::Masked => (Code::PROTOCOL, "masked", "a server frame is masked"),
-            Self::ReservedBits => (Code::PROTOCOL, "reserved_bits", "a reserved bit is set"),
-            Self::Opcode => (Code::PROTOCOL, "opcode", "an opcode is reserved"),
-            Self::LengthNotMinimal => (Code::PROTOCOL, "length_not_minimal", "a length is not minimal"),
-            Self::LengthTooLong => (Code::PROTOCOL, "length_too_long", "a length is 2^63 or more"),
-            Self::ControlFragmented => (Code::PROTOCOL, "control_fragmented", "a fragmented control frame"),
+            Self::ReservedBits => (Code::PROTOCOL, "reserved_bits", "a frame has a reserved bit set"),
+            Self::Opcode => (Code::PROTOCOL, "opcode", "a frame has a reserved opcode"),
+            Self::LengthNotMinimal => {
+                (Code::PROTOCOL, "length_not_minimal", "a frame length has more bytes than needed")
+            }
+            Self::LengthTooLong => (Code::PROTOCOL, "length_too_long", "a frame length is 2^63 or more"),
+            Self::ControlFragmented => {
+                (Code::PROTOCOL, "control_fragmented", "a control frame is fragmented")
+            }
             Self::ControlTooLong => (Code::PROTOCOL, "control_too_long", "a control frame is too long"),
-            Self::Continuation => (Code::PROTOCOL, "continuation", "a continuation frame has no message"),
+            Self::Continuation => {
+                (Code::PROTOCOL, "continuation", "a continuation frame has no message to continue")
+            }
             Self::Interrupted => (Code::PROTOCOL, "interrupted", "a message starts inside another one"),
-            Self::ClosePayload => (Code::PROTOCOL, "close_payload", "a close payload has one byte"),
-            Self::CloseCode => (Code::PROTOCOL, "close_code", "a close code is not allowed"),
+            Self::ClosePayload => (Code::PROTOCOL, "close_payload", "a close frame has one byte of payload"),
+            Self::CloseCode => (Code::PROTOCOL, "close_code", "a close frame has a code that is not allowed"),
             Self::CloseReason => (Code::BAD_DATA, "close_reason", "a close reason is not UTF-8"),
             Self::Text => (Code::BAD_DATA, "text", "a text message is not UTF-8"),
             Self::Deflate => (Code::BAD_DATA, "deflate", "a compressed message is not valid DEFLATE"),

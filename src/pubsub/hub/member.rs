@@ -75,7 +75,7 @@ impl Source for Membership {
                     return Poll::Ready(Delivery::Close(Code::GOING_AWAY, "the hub is closed"));
                 }
                 Poll::Ready(fanout::Delivery::Closed) => {
-                    return Poll::Ready(Delivery::Close(Code::TRY_AGAIN, "too slow"));
+                    return Poll::Ready(Delivery::Close(Code::TRY_AGAIN, "the client reads too slowly"));
                 }
                 Poll::Pending => break,
             }

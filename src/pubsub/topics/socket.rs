@@ -89,7 +89,7 @@ impl ws::Source for EventSource {
             Some(Ok(message)) => Delivery::Message(Prepared::of(message)),
             Some(Err(_)) => Delivery::Close(Code::INTERNAL, "the history cannot be read"),
             None if self.0.is_draining() => Delivery::Close(Code::GOING_AWAY, "the server is stopping"),
-            None => Delivery::Close(Code::TRY_AGAIN, "too slow, or the topic was closed"),
+            None => Delivery::Close(Code::TRY_AGAIN, "the client reads too slowly, or the topic was closed"),
         })
     }
 

@@ -53,7 +53,7 @@ pub(super) fn load(database: Database, failed: &FailedAppends) -> Result<Opened,
         Ok(None) => Err(StoreError::new(
             ErrorKind::Damaged,
             OPERATION,
-            format!("the file is damaged: it has no value `{name}`"),
+            format!("the file is damaged: it has no value `{name}`; move it away to begin a new history"),
         )),
         Err(error) => Err(redb_error(OPERATION)(error)),
     };

@@ -43,11 +43,14 @@ fn convert(error: redb::Error, operation: Operation) -> StoreError {
             StoreError::with_source(ErrorKind::Damaged, operation, message, error)
         }
         redb::Error::Io(error) => StoreError::with_source(ErrorKind::Io, operation, "system error", error),
-        redb::Error::DatabaseAlreadyOpen => {
-            StoreError::new(ErrorKind::InUse, operation, "another process has the file open")
-        }
+        redb::Error::DatabaseAlreadyOpen => StoreError::new(
+            ErrorKind::InUse,
+            operation,
+            "another process has the file open: stop it, or use another directory",
+        ),
         redb::Error::UpgradeRequired(version) => {
-            let message = format!("the file has redb format {version}, which this version cannot read");
+            let message =
+                format!("the file has redb format {version}, which this version cannot read; {REMEDY}");
             StoreError::new(ErrorKind::Version, operation, message)
         }
         error @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed) => {

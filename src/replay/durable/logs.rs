@@ -110,7 +110,7 @@ impl Logs {
         let is_invalid =
             u64::from(id) >= self.next_id || next == 0 || events >= next || self.logs.contains_key(&id);
         if is_invalid {
-            let message = "the file is damaged: it has an invalid log";
+            let message = "the file is damaged: it has an invalid log; move it away to begin a new history";
             return Err(StoreError::new(ErrorKind::Damaged, Operation::Open, message));
         }
         let name = Bytes::copy_from_slice(name);
@@ -156,7 +156,11 @@ impl Logs {
     /// The store has used up its 2^32 log ids.
     pub(super) fn add(&mut self, name: &[u8]) -> Result<u32, StoreError> {
         let id = u32::try_from(self.next_id).map_err(|_| {
-            StoreError::new(ErrorKind::TooManyLogs, Operation::Append, "all log ids are used up")
+            StoreError::new(
+                ErrorKind::TooManyLogs,
+                Operation::Append,
+                "all 2^32 log ids are used up; move the file away to begin a new history",
+            )
         })?;
         self.next_id += 1;
         let name = Bytes::copy_from_slice(name);

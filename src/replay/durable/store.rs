@@ -77,7 +77,12 @@ impl DurableStore {
         // started.
         let store = Self { shared, threads: Mutex::default(), crash_gaps };
         store.spawn(logs).map_err(|error| {
-            StoreError::with_source(ErrorKind::Io, Operation::Open, "cannot start a thread", error)
+            StoreError::with_source(
+                ErrorKind::Io,
+                Operation::Open,
+                "cannot start a thread of the store",
+                error,
+            )
         })?;
         Ok(store)
     }

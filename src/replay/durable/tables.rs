@@ -90,5 +90,9 @@ impl<'a> Record<'a> {
 }
 
 fn damaged() -> StoreError {
-    StoreError::new(ErrorKind::Damaged, Operation::Read, "the file is damaged: it has an invalid event")
+    StoreError::new(
+        ErrorKind::Damaged,
+        Operation::Read,
+        "the file is damaged: it has an invalid event; move it away to begin a new history",
+    )
 }

@@ -113,7 +113,14 @@ impl PanicReport<'_> {
         let Self { what, method, route, request_id, remedy } = self;
         let panic = panic_message(payload);
         if needs_tokio(&panic) {
-            tracing::error!(method, route, request_id, panic, remedy, "{what}: it needs a tokio runtime");
+            tracing::error!(
+                method,
+                route,
+                request_id,
+                panic,
+                remedy,
+                "{what}: the code needs a tokio runtime"
+            );
         } else {
             tracing::error!(method, route, request_id, panic, "{what}");
         }
@@ -128,7 +135,8 @@ fn needs_tokio(message: &str) -> bool {
 /// Returns the message of a panic.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&'static str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "the panic payload is not text".to_owned())
 }
 
 /// Future of the inner future's output, or of the payload of its panic as `Err`.

@@ -64,12 +64,14 @@ fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
 
 /// Returns 500 for a request with an argument that was not ready when it was first polled, and logs `reason`.
 fn cannot_wait(reason: &str) -> Response {
-    tracing::error!("an argument of a handler was not ready: {reason}, answering 500");
+    tracing::error!("an argument of a handler was not ready, answering 500: {reason}");
     plain(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle this request.\n")
 }
 
-const PLAIN: &str = "a plain fn cannot wait for it, so make the handler async or its route not streamed";
-const BROKEN: &str = "its type sets IMMEDIATE but its future is pending, so set it to false";
+const PLAIN: &str =
+    "a plain fn cannot wait for an argument: make the handler an async fn, or do not stream the body";
+const BROKEN: &str =
+    "the type of the argument sets IMMEDIATE, but its future was pending: set IMMEDIATE to false";
 
 /// A future of the arguments as a tuple, or as `Err` of the response of the first one that rejects the
 /// request.

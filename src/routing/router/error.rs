@@ -28,7 +28,7 @@ impl fmt::Display for RouterError {
             Self::Route(error) => error.fmt(f),
             Self::Unknown(route) => write!(f, "no route {route} is registered"),
             Self::Pool(error) => write!(f, "the pool for async routes failed to start: {error}"),
-            Self::NoReply(error) => write!(f, "the router does not answer: {error}"),
+            Self::NoReply(error) => write!(f, "the router did not answer: {error}"),
         }
     }
 }

@@ -152,8 +152,12 @@ impl RouteTable {
             (Dispatch::Inline, HandlerKind::Shard) => {
                 "only the pool has a tokio runtime: move this code to an async route of its own"
             }
-            (Dispatch::Inline, _) => "make the route async with `run_async`",
-            (Dispatch::Async, _) => "make the handler an `async fn`: a plain `fn` has a thread without tokio",
+            (Dispatch::Inline, _) => {
+                "only the pool has a tokio runtime: make the route async with `run_async`"
+            }
+            (Dispatch::Async, _) => {
+                "make the handler an `async fn`: a plain `fn` runs on a thread without tokio"
+            }
         };
         let site = CallSite::new(route_metrics.clone(), remedy, self.on_error.clone());
         Chain { layers, handler, site }
@@ -226,9 +230,10 @@ impl RouteTable {
 /// Returns an error if a handler of this kind cannot run with this dispatch.
 fn check_dispatch(route: &Route, kind: HandlerKind, dispatch: Dispatch) -> Result<(), RouteError> {
     match (kind, dispatch) {
-        (HandlerKind::Tokio, Dispatch::Inline) => {
-            Err(RouteError::new(route, "its service needs a tokio runtime, so it cannot run inline"))
-        }
+        (HandlerKind::Tokio, Dispatch::Inline) => Err(RouteError::new(
+            route,
+            "its service needs a tokio runtime, so the route cannot run inline: use `run_async`",
+        )),
         (HandlerKind::Shard, Dispatch::Async) => Err(RouteError::new(
             route,
             "WebSockets and event streams run on their connection's shard, so the route cannot be async",

@@ -203,11 +203,14 @@ fn each_request_calls_both_hooks_once_however_it_ends() {
     peer.send(frame(DATA, 0, 13, b"part"));
     assert_eq!(take(3).len(), 3);
     peer.send(frame(RST_STREAM, 0, 9, CANCEL.to_be_bytes()));
-    assert_eq!(take(1), ["< /waits 0 0 the connection ended first"]);
+    assert_eq!(take(1), ["< /waits 0 0 the connection ended before the exchange was complete"]);
     peer.send(frame(DATA, END_STREAM, 11, b"abc"));
     assert_eq!(peer.body(11), b"abc");
     peer.reset_connection();
-    assert_eq!(take(2), ["< /echo 0 0 the connection ended first", "< /echo 200 3 -"]);
+    assert_eq!(
+        take(2),
+        ["< /echo 0 0 the connection ended before the exchange was complete", "< /echo 200 3 -"]
+    );
 }
 
 #[test]

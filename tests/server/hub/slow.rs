@@ -121,7 +121,7 @@ fn close_is_the_default_and_sends_1013_after_the_queued_messages() {
     assert_eq!((stats.closed, hub.len()), (1, 0));
     let (received, end) = numbers(&mut slow, u64::MAX);
     assert_eq!(received, (0..stats.delivered).collect::<Vec<_>>());
-    assert_eq!(end, Some((crate::ws::peer::CLOSE, b"\x03\xf5too slow".to_vec())));
+    assert_eq!(end, Some((crate::ws::peer::CLOSE, b"\x03\xf5the client reads too slowly".to_vec())));
 }
 
 #[test]

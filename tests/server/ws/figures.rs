@@ -31,7 +31,7 @@ fn hooks_are_called_once_when_a_socket_opens_and_once_when_it_ends() {
     eventually("the end hook was called", || *calls.lock().unwrap() == ["start /ws", end]);
     calls.lock().unwrap().clear();
     open(&server, "/ws").reset();
-    let end = "end Some(\"/ws\") 101 0 Some(\"the connection ended first\")";
+    let end = "end Some(\"/ws\") 101 0 Some(\"the connection ended before the exchange was complete\")";
     eventually("the end hook was called for the reset", || *calls.lock().unwrap() == ["start /ws", end]);
 }
 

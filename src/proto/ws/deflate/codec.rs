@@ -203,7 +203,7 @@ mod tests {
         let mut deflater = Deflater::new(6, 15);
         let first = deflated(&mut deflater, secret);
         let second = deflated(&mut deflater, secret);
-        assert!(second.len() < 10, "the second refers to the first");
+        assert!(second.len() < 10, "the second message refers to the first");
         let mut inflater = Inflater::new();
         assert_eq!(inflated(&mut inflater, &first).unwrap(), secret);
         inflater.reset();
@@ -251,8 +251,14 @@ mod tests {
         });
         let part: Vec<u8> = noise.take(600).collect();
         let twice = [&part[..], &part[..]].concat();
-        assert!(deflated(&mut Deflater::new(9, 10), &twice).len() < 900, "1 KiB reaches back 600 bytes");
-        assert!(deflated(&mut Deflater::new(9, 9), &twice).len() > 1100, "512 bytes do not");
+        assert!(
+            deflated(&mut Deflater::new(9, 10), &twice).len() < 900,
+            "a window of 1 KiB reaches back 600 bytes"
+        );
+        assert!(
+            deflated(&mut Deflater::new(9, 9), &twice).len() > 1100,
+            "a window of 512 bytes does not reach back 600 bytes"
+        );
     }
 
     #[test]
