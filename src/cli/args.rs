@@ -26,7 +26,8 @@ pub(super) enum Command {
     /// Send requests to a server and print its latency. Exit status 1 if nothing was served or anything
     /// failed
     Load(Box<Load>),
-    /// Load a server for a long time, watch its process and judge the result. Exit status 1 if it fails
+    /// Load a server for a long time, watch its process and judge the result. Exit status 1 if the verdict is
+    /// FAIL
     Soak(Box<Soak>),
     /// Check a configuration file without starting a server
     CheckConfig {

@@ -202,7 +202,7 @@ impl Conn {
         env.deadlines.schedule(self.io.id, &mut self.io.timers);
     }
 
-    /// Notes that an outlet was filled. `label` names its stream.
+    /// Records that an outlet was filled. `label` names its stream.
     pub(super) fn filled(&mut self, label: u32) {
         self.protocol.filled(label);
     }

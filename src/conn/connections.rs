@@ -69,7 +69,7 @@ impl Connections {
         conn.with_protocol(&mut self.env, CurrentProtocol::advance);
     }
 
-    /// Notes that the outlet of a connection's stream was filled.
+    /// Records that the outlet of a connection's stream was filled.
     pub(crate) fn filled(conn: &mut Conn, label: u32) {
         conn.filled(label);
     }
@@ -161,7 +161,7 @@ impl Connections {
         }
     }
 
-    /// Notes that the shard has done its work and may wait for events.
+    /// Records that the shard has done its work and may wait for events.
     pub(crate) fn end_work(&self) {
         self.env.counters.activity.end();
     }

@@ -59,8 +59,8 @@ pub(crate) struct Io {
     pub(super) peer: Peer,
     /// Waker that wakes this connection, once [`waker`](Self::waker) was called.
     pub(super) waker: Option<Waker>,
-    /// The protocol has [rested](super::protocol::Protocol::rests), and since then only events of outlets
-    /// came.
+    /// The protocol has [rested](super::protocol::Protocol::rests), and only events of outlets have arrived
+    /// since.
     pub(super) rests: bool,
     pub(super) opened: Instant,
     /// Discarded bytes of the ending connection; `None` before any were discarded.

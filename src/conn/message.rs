@@ -48,7 +48,7 @@ pub(crate) struct DrainCounts {
     /// Connections that ended without being cut: after their last reply, or for a fault or the disappearance
     /// of the peer.
     pub(crate) drained: u64,
-    /// Connections that were reset although something was lost, by what they were doing when the grace period
-    /// ran out; `peer_stalled` if the peer took no bytes in time.
+    /// Connections that were reset with data lost, by their activity when the grace period ended, or
+    /// `peer_stalled` if the peer took no bytes in time.
     pub(crate) cut: BTreeMap<&'static str, u64>,
 }

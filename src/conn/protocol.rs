@@ -8,7 +8,7 @@ pub(super) trait Protocol {
     /// Handles received bytes.
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]);
 
-    /// Handles the peer's FIN. Requests that came before it are still answered.
+    /// Handles the peer's FIN. Requests that arrived before it are still answered.
     fn fin_received(&mut self, env: &mut Env, io: &mut Io);
 
     /// Handles the reply to request number `seq`.
@@ -27,7 +27,7 @@ pub(super) trait Protocol {
     /// done what [`after_event`](Self::after_event) would do.
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool;
 
-    /// Notes that the [outlet](super::outlet) of the stream with this label was filled.
+    /// Records that the [outlet](super::outlet) of the stream with this label was filled.
     fn filled(&mut self, _label: u32) {}
 
     /// Writes the events in the [outlets](super::outlet) of the streams to the outbox. Returns `true` if

@@ -147,8 +147,8 @@ impl Timers {
         self.earliest().is_some_and(|at| at <= now)
     }
 
-    /// Returns one timer that has expired, if any. Called when the shard's entry was removed because its time
-    /// came, so that the next [`schedule`](Deadlines::schedule) makes a new one.
+    /// Returns one timer that has expired, if any. Called when the shard's entry was removed because it was
+    /// due, so that the next [`schedule`](Deadlines::schedule) makes a new one.
     pub(super) fn expired(&mut self, now: Instant) -> Option<Timer> {
         (self.checked_at, self.needs_schedule) = (None, true);
         Timer::ALL.into_iter().find(|timer| self.at[*timer as usize].is_some_and(|at| at <= now))

@@ -255,7 +255,7 @@ pub struct Timeouts {
     /// counts as stuck. Default 10 s. It is logged with the route that runs there and counted in
     /// `windlass_stuck_threads_total`. A blocking thread has [`job`](Self::job) in addition.
     ///
-    /// `None`: nobody notices a lock that is held across an await, or an endless loop.
+    /// `None`: a lock that is held across an await, or an endless loop, is not reported.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub stuck: Option<Duration>,
     /// Time after which a stuck shard or async worker makes the health check fail, so that a supervisor

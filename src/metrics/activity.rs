@@ -17,12 +17,12 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    /// Notes that the thread begins a piece of work.
+    /// Records that the thread begins a piece of work.
     pub(crate) fn begin(&self) {
         self.sequence.store((self.sequence.load(Relaxed) + 1) | 1, Relaxed);
     }
 
-    /// Notes that the thread waits for work.
+    /// Records that the thread waits for work.
     pub(crate) fn end(&self) {
         self.sequence.store((self.sequence.load(Relaxed) | 1) + 1, Relaxed);
     }

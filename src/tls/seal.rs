@@ -45,7 +45,7 @@ impl Sealing {
     ///
     /// # Errors
     ///
-    /// Fails if the session cannot encrypt any more, for example because its keys are used up.
+    /// Fails if the session cannot encrypt further data, for example because its keys are used up.
     pub(super) fn seal(
         &mut self,
         tls: &mut UnbufferedServerConnection,

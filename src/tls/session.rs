@@ -179,7 +179,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Fails if the session cannot encrypt any more, for example because its keys are used up.
+    /// Fails if the session cannot encrypt further data, for example because its keys are used up.
     pub(crate) fn seal(
         &mut self,
         plain: &mut Outbox,

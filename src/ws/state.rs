@@ -389,7 +389,7 @@ impl SocketState {
         self.wake_connection();
     }
 
-    /// Notes that the receiving half was dropped. Messages are still read and dropped, so that the peer's
+    /// Records that the receiving half was dropped. Messages are still read and dropped, so that the peer's
     /// Close frame is seen.
     pub(super) fn drop_receiver(&mut self) {
         self.has_receiver = false;

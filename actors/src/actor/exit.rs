@@ -37,7 +37,7 @@ impl fmt::Display for ActorExit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExitReason {
-    /// The actor's last address was dropped, so nobody could send it a message any more.
+    /// The actor's last address was dropped, so nobody could send it a message.
     Unreferenced,
     /// [`Addr::stop`](crate::Addr::stop), the actor's parent or its system stopped it.
     StopRequested,

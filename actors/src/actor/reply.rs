@@ -16,7 +16,7 @@ impl<R> Reply<R> {
         (Self(sender), receiver)
     }
 
-    /// Sends the answer. It is dropped if nobody awaits it any more.
+    /// Sends the answer. The answer is dropped if nobody awaits it.
     pub fn send(self, answer: R) {
         drop(self.0.send(answer));
     }

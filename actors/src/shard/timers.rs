@@ -9,7 +9,7 @@ pub(crate) struct TimerKey {
     serial: u64,
 }
 
-/// Timers of a shard, ordered by their deadlines. A removed timer costs nothing any more.
+/// Timers of a shard, ordered by their deadlines. A removed timer costs nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     wakers: BTreeMap<TimerKey, Waker>,

@@ -65,7 +65,7 @@ impl<D: Driver> ManualSystem<D> {
     ///
     /// # Errors
     ///
-    /// The driver failed. It must not be used any more.
+    /// The driver failed. The system must not be used after that.
     pub fn step(&mut self, latest: Instant) -> io::Result<()> {
         let Self { event_loop, executor, stopped, .. } = self;
         let entered = Entered::enter(&event_loop.local, *stopped);

@@ -4,7 +4,7 @@
 //! is the time that they may take of one turn: a ClientHello beyond that waits for a later turn.
 //!
 //! At the limit a new handshake takes the place of the one whose client has been silent for longest. So
-//! clients that begin handshakes and do not go on lock nobody out. Each address has a limit of its own.
+//! clients that begin handshakes and do not continue lock no others out. Each address has a limit of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -129,7 +129,7 @@ impl Handshakes {
         true
     }
 
-    /// Notes that a handshake waits for its client. Returns its place.
+    /// Records that a handshake waits for its client. Returns its place.
     pub(in crate::conn) fn await_client(&mut self, id: ConnId, network: Option<Network>) -> u64 {
         let place = self.next_place;
         self.next_place += 1;
@@ -140,7 +140,7 @@ impl Handshakes {
         place
     }
 
-    /// Notes that the client of the handshake at this place has sent something.
+    /// Records that the client of the handshake at this place has sent something.
     pub(in crate::conn) fn client_sent(&mut self, place: u64) {
         self.remove_silent(place);
     }

@@ -113,7 +113,7 @@ pub(in crate::conn) fn without_interim(
 }
 
 /// Replaces the start of an event stream or a WebSocket by 503 if other active connections are nine tenths of
-/// the server's limit: what lasts must leave room for requests that end soon.
+/// the server's limit, because long-lived replies must leave room for requests that end soon.
 pub(in crate::conn) fn within_room(env: &Env, io: &Io, telemetry: &Telemetry, outcome: Outcome) -> Outcome {
     let (response, status) = (&outcome.response, outcome.response.status());
     let opens_socket =

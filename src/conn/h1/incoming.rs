@@ -83,7 +83,7 @@ impl Incoming {
         self.paused
     }
 
-    /// Returns `true` if nobody wants this body, and more than `budget` bytes of it are left or may be.
+    /// Returns `true` if no handler reads this body, and more than `budget` bytes of it are left or may be.
     pub(super) fn is_unwanted_beyond(&self, budget: usize) -> bool {
         let unwanted = match &self.sink {
             Sink::Collect { .. } => false,

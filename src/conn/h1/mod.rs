@@ -42,8 +42,8 @@ pub(super) struct H1 {
     /// Position in `input` up to which the end of the next head was searched for.
     search: Search,
     promotion: Promotion,
-    /// Time at which bytes were last received or sent, or a reply last came. Line ends before a request do
-    /// not count.
+    /// Time at which bytes were last received or sent, or a reply was last ready. Line ends before a request
+    /// do not count.
     last_activity: Instant,
 }
 

@@ -150,7 +150,7 @@ impl H1 {
         self.refuse(env, io, bytes, reject.text(), answer);
     }
 
-    /// Acts on the peer's FIN: ends an endless reply at once, and the reading side once everything before the
+    /// Handles the peer's FIN: ends an endless reply at once, and the reading side once everything before the
     /// FIN is parsed.
     pub(super) fn handle_fin(&mut self, env: &mut Env, io: &mut Io) {
         self.end_endless_stream(env, io);

@@ -149,7 +149,7 @@ impl H1 {
     }
 
     /// Ends the connection if a reply without an end of its own is streaming. Called when the peer has sent
-    /// FIN: nobody waits for the rest.
+    /// FIN, so no peer waits for the rest.
     pub(super) fn end_endless_stream(&mut self, env: &mut Env, io: &mut Io) {
         if let Some(streaming) = self.replies.streaming()
             && streaming.is_endless()

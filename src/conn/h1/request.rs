@@ -97,9 +97,9 @@ impl<'a> Received<'a> {
         if self.head.upgrade() && !is_static { UpgradeOffer::Handler } else { UpgradeOffer::Nothing }
     }
 
-    /// Decides what happens to a body that nobody wants. A short one is discarded, otherwise the connection
-    /// closes after the reply: `keep_alive` is cleared. `received` are the bytes after the head that have
-    /// come.
+    /// Decides what happens to a body that no handler reads. A short one is discarded, otherwise the
+    /// connection closes after the reply: `keep_alive` is cleared. `received` are the bytes after the head
+    /// that have arrived.
     ///
     /// Returns the rest of the body that is still to be discarded, and how many bytes were discarded.
     fn discard_body(&mut self, env: &Env, received: &[u8]) -> (Option<Box<Incoming>>, usize) {
@@ -135,7 +135,7 @@ impl<'a> Received<'a> {
 }
 
 impl H1 {
-    /// Serves or refuses a request whose head is complete. `bytes` is exactly the head, `received` what came
+    /// Serves or refuses a request whose head is complete. `bytes` is exactly the head, `received` the bytes
     /// after it. Returns how many bytes of the body were consumed.
     pub(super) fn serve(
         &mut self,

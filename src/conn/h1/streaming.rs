@@ -48,7 +48,7 @@ pub(super) enum Progress {
     Done,
     /// The body rests: it has no frame ready and wakes the connection when it has one.
     Rests,
-    /// The reply goes on when bytes were sent, or in the next turn of the event loop.
+    /// The reply continues when bytes were sent, or in the next turn of the event loop.
     Waits,
     /// The body failed, panicked or has another length than declared. The cause is a metric label.
     Failed(&'static str),

@@ -27,7 +27,7 @@ impl H2 {
         }
     }
 
-    /// Acts on the timers of streams that have expired: answers, resets or fails the stream, depending on
+    /// Handles the timers of streams that have expired: answers, resets or fails the stream, depending on
     /// what is late.
     pub(super) fn check_alarms(&mut self, env: &mut Env, io: &mut Io) {
         while let Some(stream) = self.streams.take_due(env.now) {

@@ -48,7 +48,7 @@ impl H2 {
         self.keep(env, io, Stream::new(key, incoming, stage));
     }
 
-    /// Starts the handlers that have waited and need not wait any more.
+    /// Starts the waiting handlers that need not wait further.
     pub(super) fn start_delayed(&mut self, env: &mut Env, io: &mut Io) {
         for _ in 0..self.delayed.len() {
             let Some(key) = self.delayed.pop_front() else { return };

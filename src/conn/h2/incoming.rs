@@ -51,7 +51,7 @@ pub(super) enum Received {
 pub(super) enum Ended {
     /// The body was collected and is complete.
     Whole(Bytes),
-    /// The handler was passed the end or the error of the body, or nobody wanted it.
+    /// The handler was passed the end or the error of the body, or no handler reads it.
     Passed,
     /// The body was collected, and its trailers broke a rule.
     Refused(Reject),
@@ -132,7 +132,7 @@ impl Incoming {
         Some(self.held.saturating_sub(untaken))
     }
 
-    /// Notes that the peer got so many bytes of credit. If it waited for that, its rate is measured anew.
+    /// Records that the peer got this credit. If the peer waited for it, its rate is measured anew.
     pub(super) fn granted(&mut self, bytes: usize, now: Instant) {
         self.held -= bytes.min(self.held);
         if bytes > 0 && std::mem::take(&mut self.is_paused) {
@@ -141,7 +141,7 @@ impl Incoming {
         }
     }
 
-    /// Notes that the peer may have to wait for credit, so that its silence is not its fault.
+    /// Records that the peer may have to wait for credit, so that its silence is not its fault.
     pub(super) fn pause(&mut self) {
         self.is_paused = true;
     }

@@ -366,7 +366,7 @@ impl H2 {
     }
 }
 
-/// Returns the destination of a body that nobody wants, if there is a body.
+/// Returns the destination of a body that no handler reads, if there is a body.
 fn discarded(env: &Env, ends: bool) -> Option<Incoming> {
     (!ends).then(|| Incoming::discard(env.limits.discard_bytes, env.now))
 }

@@ -166,7 +166,7 @@ impl H2 {
         }
     }
 
-    /// Subtracts a reply that is not held for the peer any more from `unsent_bytes`.
+    /// Subtracts a reply from `unsent_bytes` once it is not held for the peer.
     pub(super) fn uncharge(&mut self, streaming: &Streaming) {
         self.unsent_bytes -= streaming.charged_bytes();
     }

@@ -23,7 +23,7 @@ struct Ready {
     /// Wakers of the woken streams, each once: see [`StreamWaker::queued`].
     list: Vec<Arc<StreamWaker>>,
     at_work: bool,
-    /// The connection is over and no stream is put on the list any more. Each entry would keep the list
+    /// The connection is over and no further stream is put on the list. Each entry would keep the list
     /// alive.
     closed: bool,
 }
@@ -38,20 +38,20 @@ impl Woken {
         Waker::from(Arc::new(StreamWaker { woken: self.clone(), stream, queued: AtomicBool::new(false) }))
     }
 
-    /// Notes that the connection is at work: wake-ups of streams do not wake it until [`leave`](Self::leave)
-    /// or [`pause`](Self::pause).
+    /// Records that the connection is at work: wake-ups of streams do not wake it until
+    /// [`leave`](Self::leave) or [`pause`](Self::pause).
     pub(super) fn enter(&self) {
         self.lock().at_work = true;
     }
 
-    /// Notes that the connection stops its work, unless the list has an entry. Returns `true` if it stops.
+    /// Records that the connection stops its work, unless the list has an entry. Returns `true` if it stops.
     pub(super) fn leave(&self) -> bool {
         let mut ready = self.lock();
         ready.at_work = !ready.list.is_empty();
         !ready.at_work
     }
 
-    /// Notes that the connection stops its work for this turn. If the list has an entry, the connection is
+    /// Records that the connection stops its work for this turn. If the list has an entry, the connection is
     /// woken.
     pub(super) fn pause(&self) {
         let mut ready = self.lock();

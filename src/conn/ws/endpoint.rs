@@ -306,7 +306,7 @@ impl Endpoint {
     }
 
     /// Returns `true` if more bytes may be read: the handler has taken everything that was received, and no
-    /// FIN came.
+    /// FIN was received.
     pub(in crate::conn) fn wants_read(&self) -> bool {
         !self.has_fin && self.unread.is_empty() && self.state.borrow().can_read()
     }

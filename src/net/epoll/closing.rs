@@ -17,7 +17,7 @@ impl<T: Connection> Epoll<T> {
         }
     }
 
-    /// Closes a connection. Entries in the engine's lists, and later events, do not find it any more.
+    /// Closes a connection. Entries in the engine's lists, and later events, do not find it.
     pub(super) fn close<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId, why: Closed) {
         let Some(mut socket) = self.sockets.remove(id) else { return };
         socket.prepare_close(&why);

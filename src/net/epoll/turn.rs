@@ -79,7 +79,7 @@ impl<T: Connection> Epoll<T> {
         }
     }
 
-    /// Acts on the connections whose state may have changed, each once. A connection that has more to send is
+    /// Handles the connections whose state may have changed, each once. A connection that has more to send is
     /// marked again for the next pass, so that it does not delay the others.
     fn drive_dirty<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) {
         for _ in 0..self.dirty.len() {

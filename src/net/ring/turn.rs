@@ -83,7 +83,7 @@ impl<T: Connection> Ring<T> {
     /// for a turn.
     ///
     /// A turn handles one batch, and the kernel completes only a part of what is ready before it ends a wait.
-    /// After a pause of the process both may leave bytes behind that came in time. The operations that are
+    /// After a pause of the process both may leave bytes behind that arrived in time. The operations that are
     /// queued are submitted first: a receive among them may complete at once. After that none is submitted
     /// and no buffer is given back before the end, so that there is an end of the completions.
     pub(super) fn complete_pending<H>(&mut self, handler: &mut H) -> io::Result<bool>
@@ -127,7 +127,7 @@ impl<T: Connection> Ring<T> {
         Ok(())
     }
 
-    /// Acts on the connections whose state may have changed, in the order in which they were marked. The
+    /// Handles the connections whose state may have changed, in the order in which they were marked. The
     /// connection that changed first is thus answered first.
     fn drive_dirty<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) {
         // `drive` may close its connection but never marks another, so the list does not grow in this loop.

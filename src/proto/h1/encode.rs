@@ -230,9 +230,8 @@ pub fn error(out: &mut Vec<u8>, status: StatusCode, text: &str, date: &Date) {
     out.push(b'\n');
 }
 
-/// Writes the `connection` field, unless the default of the version already tells what happens to the
-/// connection. `upgrades`: the response has an `upgrade` field, which the option `upgrade` must go with (RFC
-/// 9110 §7.8).
+/// Writes the `connection` field, unless the default of the HTTP version is the same as `keep_alive`.
+/// `upgrades`: the response has an `upgrade` field, which the option `upgrade` must go with (RFC 9110 §7.8).
 pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool, upgrades: bool) {
     match (version, keep_alive) {
         _ if upgrades => upgrade_options(out, version, keep_alive),

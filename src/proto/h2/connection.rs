@@ -73,7 +73,8 @@ pub struct Connection {
     pub(super) passed_over: (u32, u32),
     /// Streams that this side reset, oldest first.
     resets: Vec<u32>,
-    /// Time of the last call in which a request came, and the first request at that time.
+    /// Time of the last call in which a request arrived, and the identifier of the first request at that
+    /// time.
     pub(super) instant: (Instant, u32),
     /// Number of requests that were cancelled at that same time.
     pub(super) resets_at_once: u32,
@@ -281,7 +282,7 @@ impl Connection {
         Ok(Some(Event::Reset { stream, by: ResetBy::Fault(fault) }))
     }
 
-    /// Removes a stream, if it is open, and gives the connection's window what the stream held of it.
+    /// Removes a stream, if it is open, and releases what the stream held of the connection's window.
     pub(super) fn close(&mut self, key: Key, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get(key) else { return };
         let held = stream.receive_window.held() - stream.held_alone;

@@ -52,7 +52,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Changes the send window of every stream as INITIAL_WINDOW_SIZE did (RFC 9113 §6.9.2).
+    /// Adds the change of INITIAL_WINDOW_SIZE to the send window of every stream (RFC 9113 §6.9.2).
     fn shift_windows(&mut self, difference: i64) -> Result<(), Fault> {
         if difference == 0 {
             return Ok(());
@@ -126,8 +126,8 @@ impl Connection {
         Ok(Some(Event::Reset { stream, by: ResetBy::Peer(code) }))
     }
 
-    /// Counts requests that are cancelled at the instant they came, as nobody can have wanted their answer.
-    /// Beyond `resets_at_once` they are a fault.
+    /// Counts a request that is cancelled at the instant (`Context::now`) at which it arrived. More than
+    /// `resets_at_once` of them are a fault.
     fn note_reset_at_once(&mut self, id: u32, cx: &Context<'_>) -> Result<(), Fault> {
         let (instant, first) = self.instant;
         if instant != cx.now || id < first {
@@ -188,7 +188,7 @@ impl Connection {
         }
     }
 
-    /// Checks a PRIORITY frame of RFC 7540, which has no meaning any more (RFC 9113 §5.3.2), and ignores it.
+    /// Checks a PRIORITY frame of RFC 7540, which RFC 9113 §5.3.2 deprecates, and ignores it.
     pub(super) fn priority(
         &mut self,
         header: &FrameHeader,

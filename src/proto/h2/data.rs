@@ -40,8 +40,9 @@ impl Connection {
         self.begin_content(header.len, 0, cx)
     }
 
-    /// Returns `None` if the data of a frame is to be passed on. Otherwise it is dropped: for a fault, or for
-    /// none if the peer could not know better.
+    /// Returns `None` if the data of a frame is passed on. Otherwise the data is dropped: with the fault of
+    /// the peer, or as `Some(None)` without one, if the peer may have sent it before this side ended the
+    /// stream.
     fn data_fault(&mut self, id: u32, len: usize) -> Option<Option<StreamFault>> {
         let Some(key) = self.streams.find(id) else {
             let is_late = self.was_reset(id) || self.is_beyond_last(id);

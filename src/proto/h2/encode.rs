@@ -30,9 +30,9 @@ pub fn has_body(exchange: Exchange, status: StatusCode) -> bool {
 
 /// Appends a response's head.
 ///
-/// As over HTTP/1.1, what concerns the message itself is decided here: `content-length` is the body's,
-/// `date` is the given one unless the handler set its own. Fields that belong to a connection are left out
-/// (RFC 9113 §8.2.2); `close` in `connection` is reported.
+/// As over HTTP/1.1, this function decides the fields that describe the message: `content-length` is that of
+/// the body, `date` is the given one unless the handler set its own. Fields that belong to a connection are
+/// left out (RFC 9113 §8.2.2); `close` in `connection` is reported.
 pub fn head<'h>(
     out: &mut Vec<u8>,
     exchange: Exchange,

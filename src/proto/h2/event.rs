@@ -26,7 +26,7 @@ pub enum Event<'a> {
     Data {
         /// The stream.
         stream: Key,
-        /// The bytes; empty only if nothing but the end came.
+        /// The bytes; empty only if the peer sent nothing but the end.
         bytes: &'a [u8],
         /// The part is the last.
         ends: bool,

@@ -78,7 +78,7 @@ pub struct FrameHeader {
     pub len: usize,
     /// The type.
     pub frame_type: FrameType,
-    /// The flags as they came.
+    /// The flags as received.
     pub flags: u8,
     /// Identifier of the stream; 0 for the connection.
     pub stream: u32,

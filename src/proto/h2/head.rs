@@ -95,7 +95,8 @@ impl Head {
         self.expects_continue
     }
 
-    /// Returns the header fields, without pseudo-header fields; a Cookie that came in parts is one field.
+    /// Returns the header fields, without pseudo-header fields; a Cookie that was received in parts is one
+    /// field.
     pub fn fields(&self) -> Fields<'_> {
         Fields::new(&self.fields, &self.bytes)
     }

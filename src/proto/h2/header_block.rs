@@ -125,7 +125,7 @@ impl Connection {
         matches!(self.state, ConnectionState::Leaving { last_stream } if id > last_stream)
     }
 
-    /// Acts on a complete block, whose fields are in the context's head. `rest` are bytes of which no field
+    /// Handles a complete block, whose fields are in the context's head. `rest` are bytes of which no field
     /// could be decoded, which makes the block invalid.
     #[inline]
     fn finish_block(

@@ -3,8 +3,8 @@
 /// Number of kinds of frames that have a rate of their own.
 pub(super) const RATED_KINDS: usize = 6;
 
-/// Allowed frames a second of each [kind](super::meter::Kind) but the last, in the order of the kinds. Four
-/// seconds' worth may come at once.
+/// Allowed frames per second of each [kind](super::meter::Kind) but the last, in the order of the kinds. The
+/// frames of four seconds may arrive at once.
 pub type Rates = [u32; RATED_KINDS];
 
 /// Bounds on one connection.
@@ -28,12 +28,14 @@ pub struct Limits {
     /// Longest trailer section as HTTP/1.1 would write it, bytes; beyond it the request is refused with
     /// `431`.
     pub trailer_bytes: usize,
-    /// Requests that may be cancelled at the instant (`Context::now`) at which they came; beyond it GOAWAY.
+    /// Maximum number of requests that are cancelled at the instant (`Context::now`) at which they arrived.
+    /// One more ends the connection with GOAWAY.
     pub resets_at_once: u32,
-    /// Streams that the server may have to reset for faults of the peer: so many at once, and a quarter of
-    /// that a second; beyond it GOAWAY.
+    /// Maximum number of streams that are reset at once for faults of the peer. A quarter of it is allowed
+    /// per second. One more ends the connection with GOAWAY.
     pub stream_faults: u32,
-    /// Allowed frames a second of the kinds that cost a peer little; beyond it GOAWAY.
+    /// Allowed frames of the kinds that cost the peer less than this side. One more ends the connection with
+    /// GOAWAY.
     pub rates: Rates,
     /// Clients may open a WebSocket by extended CONNECT (RFC 8441).
     pub connect_protocol: bool,

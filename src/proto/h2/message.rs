@@ -16,7 +16,8 @@ use crate::proto::semantics::{
     is_same_authority,
 };
 
-/// Multiple of the allowed size beyond which a header list ends the connection: the peer was told the limit.
+/// Multiple of the allowed size beyond which a header list ends the connection. The peer knows the limit from
+/// SETTINGS_MAX_HEADER_LIST_SIZE.
 const EXCESS_FACTOR: usize = 4;
 
 /// Bytes that each field counts beyond its name and value (RFC 9113 §6.5.2).
@@ -172,7 +173,7 @@ impl Head {
         }
     }
 
-    /// Takes note of a field that concerns the message itself.
+    /// Records a field that describes the message itself, such as Host or Content-Length.
     fn note(&mut self, name: Name, verdict: Value, value: Span) {
         let bytes = value.of(&self.bytes);
         match name {

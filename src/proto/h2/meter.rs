@@ -1,4 +1,4 @@
-//! Meter of frames and faults that cost a peer little and this side something. It reports when they come
+//! Meter of frames and faults that cost the peer less than this side. It reports a fault if they arrive
 //! faster than allowed.
 
 use std::time::{Duration, Instant};
@@ -19,13 +19,13 @@ const TICK: Duration = Duration::from_millis(1);
 /// A kind of frame or fault that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// RST_STREAM: the request may have been made for nothing.
+    /// RST_STREAM: the work for the request may be wasted.
     Reset,
     /// SETTINGS: each is acknowledged, and may touch every stream.
     Settings,
     /// PING: each is answered.
     Ping,
-    /// DATA without data that ends nothing.
+    /// DATA without data and without END_STREAM.
     EmptyData,
     /// WINDOW_UPDATE.
     WindowUpdate,
@@ -60,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// Returns how many a second are allowed.
+    /// Returns the number of frames or faults of this kind that are allowed per second.
     fn rate(self, limits: &Limits) -> f32 {
         match limits.rates.get(self as usize) {
             Some(&rate) => rate as f32,
@@ -92,7 +92,7 @@ impl Meter {
     ///
     /// # Errors
     ///
-    /// Too many of this kind came in a short time: the fault ends the connection.
+    /// Too many frames or faults of this kind arrived in a short time: the fault ends the connection.
     pub fn count(&mut self, kind: Kind, limits: &Limits, now: Instant) -> Result<(), Fault> {
         self.fill(limits, now);
         let left = &mut self.left[kind as usize];

@@ -1,4 +1,4 @@
-//! Reads frames from bytes: in place where a frame is whole, from a copy where it came in parts.
+//! Reads frames from bytes: in place if a frame is whole, from a copy if it arrived in parts.
 
 use super::{
     Connection, Context, Event, Fault,

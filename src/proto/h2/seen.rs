@@ -16,7 +16,7 @@ pub(super) struct Seen {
     pub(super) authority: Option<Value>,
     /// Host, and the verdict on it.
     pub(super) host: Option<(Span, Value)>,
-    /// A field came that is no pseudo-header field.
+    /// A field was received that is no pseudo-header field.
     pub(super) regular: bool,
     pub(super) cookies: u32,
     pub(super) malformed: Option<&'static str>,

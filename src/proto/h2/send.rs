@@ -164,11 +164,11 @@ impl Connection {
         if self.sending(stream) == Sending::Idle { self.room(stream) } else { 0 }
     }
 
-    /// Releases bytes of a request's body: the peer may send as many more. What a stream holds when it closes
-    /// is released by itself.
+    /// Releases bytes of a request's body: the peer may send as many more. What a stream holds is
+    /// released when it closes.
     ///
-    /// If half of the first window was released as fast as it came, the window grows to [`GROWTH`] times its
-    /// size, so that a large upload does not wait for a WINDOW_UPDATE every 32 KiB. All windows of a
+    /// If half of the first window was released as fast as it arrived, the window grows to [`GROWTH`] times
+    /// its size, so that a large upload does not wait for a WINDOW_UPDATE every 32 KiB. All windows of a
     /// connection together grow by at most half of the connection's window.
     pub fn release(&mut self, stream: Key, bytes: usize, out: &mut Vec<u8>) {
         let Some(entry) = self.streams.get_mut(stream) else { return };

@@ -46,7 +46,7 @@ pub enum ConnectionState {
         /// Identifier of the last stream that is served.
         last_stream: u32,
     },
-    /// Nothing is read or written any more.
+    /// Nothing is read or written.
     Closed,
 }
 

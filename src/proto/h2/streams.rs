@@ -1,8 +1,8 @@
 //! The open streams of a connection: a slab, and an index by identifier.
 //!
-//! A closed stream leaves nothing behind. Identifiers only rise, so one that is not here and not above all
-//! that came is closed; and a [`Key`] holds the identifier beside the slot, so one of an earlier stream in
-//! a slot finds nothing.
+//! A closed stream has no entry. The identifiers of new streams only rise, so a stream without an entry is
+//! closed unless its identifier is above all received ones. A [`Key`] holds the slot and the identifier, so
+//! the key of an earlier stream in the slot finds no stream.
 
 use super::{
     Priority,

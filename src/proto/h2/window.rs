@@ -58,9 +58,9 @@ impl SendWindow {
 /// Number of bytes that the peer may send, and of those that it sent and that were not released or announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiveWindow {
-    /// Bytes that may still come.
+    /// Bytes that the peer may still send.
     left: u32,
-    /// Bytes that came and were not released.
+    /// Received bytes that were not released.
     held: u32,
     /// Bytes that were released and not announced to the peer.
     released: u32,
@@ -72,7 +72,7 @@ impl ReceiveWindow {
         Self { left: bytes, held: 0, released: 0 }
     }
 
-    /// Subtracts bytes that came, and counts them as held.
+    /// Subtracts received bytes, and counts them as held.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl ReceiveWindow {
         Ok(())
     }
 
-    /// Releases bytes that came, at most those held. Returns the increment of a WINDOW_UPDATE once at least
+    /// Releases received bytes, at most those held. Returns the increment of a WINDOW_UPDATE once at least
     /// half of the window was released and not announced, `None` before that.
     #[inline]
     pub fn release(&mut self, bytes: u32) -> Option<u32> {
@@ -99,15 +99,15 @@ impl ReceiveWindow {
     }
 
     /// Releases bytes of a window that several streams share. Returns the increment of a WINDOW_UPDATE once
-    /// half of the window was released, or more than the peer has left: what one stream holds for long must
-    /// not stop the others.
+    /// half of the window was released, or once the released bytes exceed those that the peer may still send.
+    /// So bytes that one stream holds for long do not stop the others.
     #[inline]
     pub fn release_shared(&mut self, bytes: u32) -> Option<u32> {
         let increment = self.release(bytes);
         if increment.is_some() || self.released <= self.left { increment } else { self.announce() }
     }
 
-    /// Makes the window larger by `bytes`, or up to the largest there is. Does nothing while bytes are held.
+    /// Makes the window larger by `bytes`, at most up to 2^31-1. Does nothing while bytes are held.
     /// Returns by how many bytes it grew; a WINDOW_UPDATE must announce them.
     pub fn grow(&mut self, bytes: u32) -> u32 {
         let growth = if self.held > 0 { 0 } else { bytes.min(WINDOW_BYTES_MAX - self.size()) };
@@ -126,7 +126,7 @@ impl ReceiveWindow {
         self.left + self.held + self.released
     }
 
-    /// Returns how many bytes came and were not released.
+    /// Returns the number of received bytes that were not released.
     pub fn held(self) -> u32 {
         self.held
     }

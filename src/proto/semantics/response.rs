@@ -27,7 +27,7 @@ pub(in crate::proto) struct MessageFields<'h> {
 }
 
 impl<'h> MessageFields<'h> {
-    /// Takes note of a field of the handler's response. Returns `true` if it is to be sent as it is: not for
+    /// Records a field of the handler's response. Returns `true` if it is sent as it is, and `false` for
     /// `content-length`, `transfer-encoding`, `connection`, and a `date` after the first.
     #[inline]
     pub(in crate::proto) fn is_copied(&mut self, name: &HeaderName, value: &'h HeaderValue) -> bool {

@@ -153,7 +153,8 @@ impl Shared {
     pub(super) fn reopen(&self, failure: ErrorKind, failed: &FailedAppends) -> Result<Logs, StoreError> {
         let opened = self.location.reopen(&self.options, failure, failed)?;
         if opened.epoch != self.epoch {
-            let message = "another file has replaced the file while it was in use";
+            let message =
+                "another store replaced the file while it was in use: restart the server to use the new one";
             return Err(StoreError::new(ErrorKind::Damaged, Operation::Open, message));
         }
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.database);

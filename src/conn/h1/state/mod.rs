@@ -111,7 +111,7 @@ pub(super) enum Reading {
     Switched(NextProtocol),
     /// Nothing: the peer announced that the last request is its last, and has kept to it so far.
     LastRequest,
-    /// Bytes that nobody wants, because the connection closes after the replies that are owed. Holds the
+    /// Bytes that no handler reads, because the connection closes after the replies that are owed. Holds the
     /// number of bytes discarded so far.
     Discard(usize),
     /// Nothing: the peer sent FIN outside a body, or another protocol has taken over.
@@ -263,7 +263,7 @@ impl Reading {
         }
     }
 
-    /// Counts bytes that nobody wants. Moves from `LastRequest` to `Discard`.
+    /// Counts bytes that no handler reads. Moves from `LastRequest` to `Discard`.
     pub(super) fn discarded(&mut self, count: usize) {
         match self {
             LastRequest => *self = Discard(count),
@@ -389,7 +389,7 @@ impl Replies {
     }
 
     /// Stores the reply of the handler of request number `seq`. Returns `false`, and drops the reply, if none
-    /// is awaited from it any more.
+    /// is awaited from it.
     pub(super) fn ready(&mut self, seq: u32, outcome: Outcome) -> bool {
         let index = seq.wrapping_sub(self.first_seq) as usize;
         match self.queue.get_mut(index).map(|reply| &mut reply.state) {
@@ -503,7 +503,7 @@ impl Replies {
     }
 }
 
-/// Returns how the connection ends and the cause as a metric label; `None` while it goes on.
+/// Returns how the connection ends and the cause as a metric label; `None` while it continues.
 ///
 /// - The peer announced its last request: it closes its side as well, so the socket is closed without
 ///   waiting.
