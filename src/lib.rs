@@ -30,6 +30,7 @@
 //! - **Handlers.** A [`Handler`] is a function from a [`Request`] to a [`Response`], or to any type that
 //!   implements [`IntoResponse`]. A [`Body`] is complete or streamed. The types convert to and from those of
 //!   the [`http`] crate. [`Rejection`] and [`HandlerError`] are error types for handlers.
+//! - **Middleware.** [`middleware`] has CORS, request identifiers, traces and basic authentication.
 //! - **Tests.** A [`TestClient`] calls a router without a server.
 //! - **Tower.** [`mount`](mount()) serves an axum `Router` or another tower service at a path.
 //! - **Topics.** A [`broker`] delivers events to many subscribers and keeps a history ([`replay`]).
@@ -57,6 +58,7 @@ pub mod extract;
 mod hooks;
 mod limits;
 mod metrics;
+pub mod middleware;
 #[doc(hidden)]
 pub mod net;
 #[doc(hidden)]
@@ -100,6 +102,10 @@ pub use routing::route::{Dispatch, Route, any, delete, get, head, options, patch
 pub use routing::router::Lookup;
 pub use routing::router::{Group, Router, RouterError, RouterHandle};
 pub use routing::table::RouteError;
+#[cfg(feature = "signal")]
+pub use server::StopSignal;
+#[cfg(feature = "ws")]
+pub use server::TestSocket;
 pub use server::{
     Builder, DrainReport, EngineKind, Listener, Operations, PoolSettings, Server, StartError, TestClient,
     TestConnection, TestEnd, TestStream,

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use super::{FromRequestParts, RequiredState};
 use crate::{
-    request::{Peer, Request},
+    request::{Peer, Request, RequestId},
     response::Rejection,
 };
 
@@ -101,6 +101,16 @@ impl FromRequestParts for ConnectInfo<Peer> {
 
     async fn from_request_parts(request: &mut Request) -> Result<Self, Infallible> {
         Ok(Self(request.raw_peer()))
+    }
+}
+
+impl FromRequestParts for RequestId {
+    type Rejection = Rejection;
+
+    const IMMEDIATE: bool = true;
+
+    async fn from_request_parts(request: &mut Request) -> Result<Self, Rejection> {
+        request.id().ok_or_else(|| internal("the request has no identifier: add RequestIds".to_owned()))
     }
 }
 

@@ -38,6 +38,7 @@
 //! | [`State<T>`](State) | a value of [`Router::state`](crate::Router::state) | nothing: the server does not start without the value |
 //! | [`Extension<T>`](Extension) | a value that middleware has attached | `500` |
 //! | [`ConnectInfo<T>`](ConnectInfo) | the address of the peer | `500` for `SocketAddr` on a Unix socket |
+//! | [`RequestId`](crate::middleware::RequestId) | the identifier of the request | `500` if it has none |
 //! | `Method`, `Uri`, `Version`, `HeaderMap` | that part of the head | `Uri`: `400` for a target that the `http` crate does not accept |
 //! | [`Json<T>`](crate::Json) | the body as JSON | `415`, `400`, `422`, `413` |
 //! | [`Form<T>`](Form) | the query of GET and HEAD, else the body as a form | `400`, `415`, `422`, `413` |

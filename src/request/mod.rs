@@ -30,7 +30,7 @@ use crate::{body::Body, metrics::ShardCounters, proto::percent, response::Reject
 
 pub(crate) use context::Context;
 pub(crate) use head::{Head, Span};
-pub(crate) use id::RequestId;
+pub use id::RequestId;
 pub use missing_state::MissingState;
 pub use peer::Peer;
 pub use trusted_proxies::TrustedProxies;
@@ -77,10 +77,12 @@ impl Request {
         self.peer
     }
 
-    /// Returns the identifier in the request's `x-request-id` header. `None` if there is none or it is not
-    /// valid: see [`RequestId::new`].
-    pub(crate) fn id(&self) -> Option<RequestId> {
-        RequestId::new(self.head.header(RequestId::FIELD)?)
+    /// Returns the identifier that [`RequestIds`](crate::middleware::RequestIds) has given the request,
+    /// otherwise that of its `x-request-id` field. `None` if there is neither, or the field is not valid: see
+    /// [`RequestId`](crate::middleware::RequestId).
+    pub fn id(&self) -> Option<RequestId> {
+        let given = self.extensions().get::<RequestId>().copied();
+        given.or_else(|| RequestId::new(self.head.header(RequestId::NAME.as_str())?))
     }
 
     /// Returns the method.

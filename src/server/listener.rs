@@ -93,8 +93,8 @@ impl Listener {
     }
 
     /// Adds paths for metrics and health checks to this listener. It then serves no routes of
-    /// [`Builder::router`](crate::Builder::router): without a [router](Self::router) of its own it serves only
-    /// these paths.
+    /// [`Builder::router`](crate::Builder::router): without a [router](Self::router) of its own it serves
+    /// only these paths.
     #[must_use]
     pub fn operations(self, operations: Operations) -> Self {
         Self { operations, ..self }

@@ -19,8 +19,11 @@ mod listening;
 mod live;
 mod operations;
 mod pool;
+mod running;
 mod shard;
 mod start;
+#[cfg(feature = "signal")]
+mod stop_signal;
 mod stuck;
 mod test_client;
 #[cfg(feature = "tls")]
@@ -52,6 +55,10 @@ pub use error::StartError;
 pub use listener::Listener;
 pub use operations::Operations;
 pub use pool::PoolSettings;
+#[cfg(feature = "signal")]
+pub use stop_signal::StopSignal;
+#[cfg(feature = "ws")]
+pub use test_client::TestSocket;
 pub use test_client::{TestClient, TestConnection, TestEnd, TestStream};
 
 /// A running server.

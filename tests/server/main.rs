@@ -31,6 +31,7 @@ mod lingering;
 mod listeners;
 mod live;
 mod metrics;
+mod middleware;
 #[cfg(feature = "tower")]
 mod mounted;
 mod order;
@@ -41,6 +42,7 @@ mod pipelines;
 mod replies;
 mod routes;
 mod rules;
+mod running;
 mod stuck;
 mod test_client;
 mod timeouts;

@@ -185,3 +185,59 @@ fn mounted_services_answer() {
     let client = TestClient::new(Router::new().mount("/app", app)).unwrap();
     assert_eq!(client.get("/app").body(), "axum");
 }
+
+#[test]
+fn every_method_has_a_call() {
+    let name = |request: Request| request.method().to_string();
+    let client = TestClient::new(Router::new().route(windlass::any("/", name))).unwrap();
+    for (response, method) in [
+        (client.get("/"), "GET"),
+        (client.options("/"), "OPTIONS"),
+        (client.delete("/"), "DELETE"),
+        (client.post("/", "x"), "POST"),
+        (client.put("/", "x"), "PUT"),
+        (client.patch("/", "x"), "PATCH"),
+    ] {
+        assert_eq!(response.body(), method);
+    }
+    let head = client.head("/");
+    assert_eq!((head.headers()["content-length"].as_bytes(), head.body().len()), (&b"4"[..], 0));
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn json_goes_both_ways() {
+    use windlass::Json;
+    let double = |Json(numbers): Json<Vec<u32>>| Json(numbers.iter().map(|n| n * 2).collect::<Vec<_>>());
+    let router = Router::new().route(post("/double", double)).route(get("/numbers", || Json([1, 2])));
+    let client = TestClient::new(router).unwrap();
+    let response = client.send_json(Method::POST, "/double", &client.get_json::<Vec<u32>>("/numbers"));
+    assert_eq!(TestClient::json::<Vec<u32>>(&response), [2, 4]);
+}
+
+#[cfg(feature = "ws")]
+#[test]
+fn a_websocket_receives_in_order_and_sees_the_close() {
+    use windlass::ws::{Code, Message, Socket};
+    let echo = async |mut socket: Socket| {
+        while let Some(Ok(message)) = socket.recv().await {
+            if message.as_text() == Some("end") {
+                return Err("asked to end");
+            }
+            let _ = socket.send(&message).await;
+            let _ = socket.send("again").await;
+        }
+        Ok(())
+    };
+    let client = TestClient::new(Router::new().route(windlass::websocket("/", echo))).unwrap();
+    let mut socket = client.websocket("/");
+    socket.send("one");
+    socket.send_message(&Message::Binary(vec![1; 70_000]));
+    let again = || Some(Message::Text("again".to_owned()));
+    assert_eq!((socket.recv(), socket.recv()), (Some(Message::Text("one".to_owned())), again()));
+    assert_eq!((socket.recv(), socket.recv()), (Some(Message::Binary(vec![1; 70_000])), again()));
+    socket.send("end");
+    assert_eq!(socket.recv(), None);
+    assert_eq!(socket.close_frame().and_then(|frame| frame.code), Some(Code::INTERNAL));
+    client.websocket("/").close();
+}

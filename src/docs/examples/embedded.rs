@@ -34,11 +34,7 @@ pub async fn serve(
     registry.register(Box::new(server.collector()))?;
     started(&server);
 
-    stop.await;
-    let metrics = server.metrics();
-    println!("{} requests, {} async routes; stopping", metrics.requests, metrics.async_routes);
-    // `drain` blocks its thread.
-    let report = tokio::task::spawn_blocking(move || server.drain(Some(Duration::from_secs(5)))).await?;
+    let report = server.run_until(stop).await;
     println!("{} metrics in the registry", registry.gather().len());
     Ok(report)
 }

@@ -52,6 +52,11 @@ impl CallSite {
         &self.route
     }
 
+    /// Returns the path template of the route. `None` for requests that no route matches.
+    pub(crate) fn template(&self) -> Option<&str> {
+        Some(self.route.template()).filter(|template| *template != UNMATCHED)
+    }
+
     /// Returns `true` if there is a hook for error responses.
     pub(crate) fn shapes_errors(&self) -> bool {
         self.on_error.is_some()
@@ -66,10 +71,9 @@ impl CallSite {
 
     /// Returns the response to send for `answer`: for an error that of the hook, if there is one.
     pub(crate) fn shaped(&self, kept: &Kept, answer: Answer) -> Response {
-        let template = self.route.template();
         let asked = Asked {
             head: kept.asked.as_deref().map(|(head, _)| head),
-            route: Some(template).filter(|template| *template != UNMATCHED),
+            route: self.template(),
             peer: kept.asked.as_deref().map_or(Peer::Unknown, |(_, peer)| *peer),
         };
         answer.shaped(self.on_error.as_ref(), asked, &self.counters)
@@ -90,7 +94,7 @@ impl CallSite {
         panic.log(payload);
         let mut answer = Answer::handler_failed(PANICKED);
         if let Some(id) = &kept.id {
-            answer.response = answer.response.with_header(RequestId::FIELD, id.as_str());
+            answer.response = answer.response.with_header(RequestId::NAME, id.as_str());
         }
         self.shaped(kept, answer)
     }

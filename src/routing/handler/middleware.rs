@@ -19,9 +19,8 @@ use crate::{
 /// A closure around a handler: `Fn(Request, Next) -> impl Future<Output = impl IntoResponse>`.
 ///
 /// The code before [`Next::run`] sees the request, the code after it sees the response. The router's
-/// middleware surrounds that of a group, which surrounds that of its inner groups and routes. In each of them
-/// the middleware that was added first is the outermost. On an async route the middleware runs on the pool,
-/// like the handler.
+/// middleware surrounds that of a group, which surrounds that of its inner groups and routes: see
+/// [the order](crate::middleware#order). On an async route the middleware runs on the pool, like the handler.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not middleware",
     label = "expected `Fn(Request, Next) -> impl Future<Output = impl IntoResponse>`"
@@ -161,6 +160,13 @@ impl Next {
             Err(payload) => Err(payload),
         };
         outcome.unwrap_or_else(|payload| chain.site.panicked(&kept, &*payload))
+    }
+}
+
+impl Next {
+    /// Returns the path template of the route. `None` if no route matches.
+    pub fn route(&self) -> Option<&str> {
+        self.chain.site.template()
     }
 }
 

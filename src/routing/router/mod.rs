@@ -88,6 +88,29 @@ impl Router {
         self
     }
 
+    /// Adds the routes of another router.
+    ///
+    /// They keep the layers of `other`, inside those of this router, and its dispatch. This router gets what
+    /// it lacks: the values of [`state`](Self::state), the handler for unmatched paths and the hook for error
+    /// responses. What both have stays as it is in this router.
+    ///
+    /// A route that both have makes the start of the server fail.
+    ///
+    /// ```
+    /// use windlass::{Router, TestClient, get};
+    ///
+    /// let users = Router::new().route(get("/users", || "all users"));
+    /// let items = Router::new().route(get("/items", || "all items"));
+    /// let client = TestClient::new(users.merge(items))?;
+    /// assert_eq!(client.get("/items").body(), "all items");
+    /// # Ok::<(), windlass::StartError>(())
+    /// ```
+    #[must_use]
+    pub fn merge(mut self, other: Router) -> Self {
+        self.routes.merge(other.routes);
+        self
+    }
+
     /// Sets inline as the dispatch of every route that neither sets its own nor has one from its group. This
     /// is the default.
     #[must_use]

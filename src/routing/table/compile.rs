@@ -36,6 +36,28 @@ pub(crate) struct RouteSet {
     pub(crate) on_error: Option<OnError>,
 }
 
+impl RouteSet {
+    /// Adds the routes of another set. See [`Router::merge`](crate::Router::merge).
+    pub(crate) fn merge(&mut self, other: Self) {
+        let Self { mut list, mut scopes, layers, default_dispatch, mut state, mut not_found, on_error } =
+            other;
+        for route in list.iter_mut().chain(&mut not_found) {
+            route.layers.splice(0..0, layers.iter().cloned());
+            // Inline is no choice of `other`: it is what a router without a choice has.
+            if default_dispatch != Dispatch::default() {
+                route.dispatch = route.dispatch.or(Some(default_dispatch));
+            }
+        }
+        scopes.iter_mut().for_each(|scope| drop(scope.layers.splice(0..0, layers.iter().cloned())));
+        state.extend(std::mem::take(&mut self.state));
+        self.list.extend(list);
+        self.scopes.extend(scopes);
+        self.state = state;
+        self.not_found = self.not_found.take().or(not_found);
+        self.on_error = self.on_error.take().or(on_error);
+    }
+}
+
 impl RouteTable {
     /// Compiles a table, without the pool for its async routes.
     ///

@@ -62,6 +62,18 @@ impl TestConnection {
         })
     }
 
+    /// Waits for bytes and returns those that have arrived. Returns `None` if the connection has ended.
+    #[cfg(feature = "ws")]
+    #[track_caller]
+    pub(super) fn next_bytes(&mut self) -> Option<Vec<u8>> {
+        let pipe = self.pipe.clone();
+        self.client.wait("a message or the end", || {
+            let mut pipe = pipe.borrow_mut();
+            let bytes = std::mem::take(&mut pipe.output);
+            (!bytes.is_empty() || pipe.end.is_some()).then(|| Some(bytes).filter(|bytes| !bytes.is_empty()))
+        })
+    }
+
     /// Returns how the server ended the connection, or `None` while it is open.
     #[track_caller]
     pub fn end(&self) -> Option<TestEnd> {

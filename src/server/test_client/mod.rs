@@ -3,8 +3,13 @@
 
 mod connection;
 mod http;
+#[cfg(feature = "json")]
+mod json;
 #[cfg(test)]
 mod pauses;
+mod requests;
+#[cfg(feature = "ws")]
+mod socket;
 mod stream;
 
 use std::{
@@ -29,6 +34,8 @@ use crate::{
 };
 
 pub use connection::{TestConnection, TestEnd};
+#[cfg(feature = "ws")]
+pub use socket::TestSocket;
 pub use stream::TestStream;
 
 /// Longest wait for a response, or for the next part of it.
@@ -84,18 +91,6 @@ impl TestClient {
     /// A route is invalid, or the pool that it needs failed to start.
     pub fn new(router: Router) -> Result<Self, StartError> {
         Server::builder().router(router).test_client()
-    }
-
-    /// Sends a GET request and returns the complete response.
-    #[track_caller]
-    pub fn get(&self, path: &str) -> Response<Bytes> {
-        self.call(request(Method::GET, path, Bytes::new()))
-    }
-
-    /// Sends a POST request with this body and returns the complete response.
-    #[track_caller]
-    pub fn post(&self, path: &str, body: impl Into<Bytes>) -> Response<Bytes> {
-        self.call(request(Method::POST, path, body.into()))
     }
 
     /// Sends a request and returns the complete response. Adds `Host` and `Content-Length` if they are
