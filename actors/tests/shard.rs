@@ -125,6 +125,33 @@ fn a_full_inbox_gives_the_message_back() {
 }
 
 #[test]
+fn a_full_inbox_takes_messages_that_need_no_slot() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        let (release, held) = mpsc::channel::<()>();
+        rig.run(move |_| {
+            let _ = held.recv();
+        });
+        let mut sent = 0;
+        while rig.shards[0].try_send(Order::Echo(sent)).is_ok() {
+            sent += 1;
+        }
+        let depth = rig.shards[0].depth();
+        for n in sent..sent + 100 {
+            rig.shards[0].send_without_slot(Order::Echo(n)).unwrap();
+        }
+        assert_eq!(rig.shards[0].depth(), depth);
+        drop(release);
+        for n in 0..sent + 100 {
+            assert_eq!(rig.event(), Event::Echo(n));
+        }
+        rig.system.stop(Undelivered::Drain);
+        rig.system.join(LONG);
+        assert!(rig.shards[0].send_without_slot(Order::Echo(0)).is_err());
+    }
+}
+
+#[test]
 fn wakes_arrive_once_between_two_turns_and_again_after() {
     for host in hosts() {
         let rig = Rig::new(host, 1);

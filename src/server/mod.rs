@@ -14,6 +14,8 @@ mod error;
 #[cfg(test)]
 mod failing;
 mod fanout;
+#[cfg(test)]
+mod full_inbox;
 mod listener;
 mod listening;
 mod live;

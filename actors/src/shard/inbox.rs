@@ -1,7 +1,6 @@
 //! Messages from other threads to the driver of a shard.
 
 use std::{
-    convert::Infallible,
     fmt,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -13,11 +12,11 @@ use crate::{
     mailbox::{Envelope, Mailbox, Receiver},
 };
 
-/// Receiver of a driver's inbox. A driver gets no signals.
-pub(crate) type InboxReceiver<M> = Receiver<M, Infallible>;
+/// Receiver of a driver's inbox. Its signals are the messages that occupy no slot.
+pub(crate) type InboxReceiver<M> = Receiver<M, M>;
 
 struct Inbox<M> {
-    mailbox: Mailbox<M, Infallible>,
+    mailbox: Mailbox<M, M>,
     shard: Arc<Remote>,
 }
 
@@ -71,6 +70,21 @@ impl<M: Send + 'static> ShardSender<M> {
         }
     }
 
+    /// Sends a message at once, even if the inbox is full: it occupies no slot. The caller must bound the
+    /// number of such messages.
+    ///
+    /// # Errors
+    ///
+    /// The shard has ended. The error returns the message.
+    pub fn send_without_slot(&self, message: M) -> Result<(), Closed<M>> {
+        if !self.0.mailbox.is_open() {
+            return Err(Closed(message));
+        }
+        self.0.mailbox.push_signal(message);
+        self.notify();
+        Ok(())
+    }
+
     /// Returns the index of the shard.
     pub fn shard(&self) -> usize {
         self.0.shard.index
@@ -99,10 +113,8 @@ impl<M: Send + 'static> ShardSender<M> {
     pub(crate) fn receive(&self, receiver: &mut InboxReceiver<M>) -> Option<M> {
         let (envelope, slots) = receiver.pop(&self.0.mailbox);
         self.0.mailbox.release_slots(slots);
-        match envelope? {
-            Envelope::Message(message) => Some(message),
-            Envelope::Signal(never) => match never {},
-        }
+        let (Envelope::Message(message) | Envelope::Signal(message)) = envelope?;
+        Some(message)
     }
 
     /// Refuses new messages from now on, drops the waiting ones and counts them.

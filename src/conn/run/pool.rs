@@ -300,12 +300,13 @@ impl ReplyTo {
         }
     }
 
-    /// Sends a reply if the shard's inbox has room. Otherwise the reply is lost, and the connection answers
-    /// when the deadline of the job passes, if it has one.
+    /// Sends a reply without waiting, even if the shard's inbox is full. The lanes of the pool bound how many
+    /// jobs, and thus such replies, there can be.
     fn send_now(&mut self, outcome: Outcome) {
         let message = self.message(outcome);
         if let Some(sender) = self.sender.take() {
-            let _ = sender.try_send(message);
+            // If the shard has ended, its connections are gone.
+            let _ = sender.send_without_slot(message);
         }
     }
 
