@@ -89,9 +89,7 @@ impl Server {
             self.cut();
             remaining = collect(&mut report, &counts, remaining, Countdown::new(CUT_TIMEOUT));
         }
-        if remaining > 0 {
-            *report.cut.entry("shard_stuck").or_default() += remaining as u64;
-        }
+        report.shards_stuck = remaining;
         if let Some(broker) = &self.broker {
             broker.stop(Instant::now() + CUT_TIMEOUT);
         }

@@ -14,9 +14,11 @@ pub struct DrainReport {
     /// drain began, from the kernel's queue, and those that their peers ended.
     pub drained: u64,
     /// Number of connections that were reset when the grace had passed, by what they were doing.
-    /// `peer_stalled` are those reset earlier by the write timeout; `shard_stuck` counts shards that did not
-    /// answer.
+    /// `peer_stalled` are those reset earlier by the write timeout.
     pub cut: BTreeMap<&'static str, u64>,
+    /// Number of shards that did not report in time, because a handler does not return. Their connections
+    /// are neither in [`drained`](Self::drained) nor in [`cut`](Self::cut).
+    pub shards_stuck: usize,
     /// Duration of the drain.
     pub duration: Duration,
     /// Report of the actor system. Actors and shards have 1 s to end after the last connection.
@@ -49,6 +51,9 @@ impl fmt::Display for DrainReport {
         }
         let close = if self.cut.is_empty() { "" } else { ")" };
         write!(f, "{close}, took {:.3} s", self.duration.as_secs_f64())?;
+        if self.shards_stuck > 0 {
+            write!(f, "; {} shards did not report their connections", self.shards_stuck)?;
+        }
         let system = &self.system;
         write!(
             f,
