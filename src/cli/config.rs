@@ -129,11 +129,12 @@ impl Config {
     pub(super) fn check_file(file: &Path) -> Result<(), String> {
         let mut config = Self::read(file)?;
         config.topics = config.topics.resolve(&TopicFlags::default())?;
-        config.check()
+        config.check()?;
+        secure::check(&config.listeners()?)
     }
 
     /// Reads the file that the flags name, if any, overrides it with the environment and the flags, and
-    /// checks the result.
+    /// checks the result, except for the certificates: they are read once, when the server starts.
     pub(super) fn resolve(args: &Serve) -> Result<Self, String> {
         let mut config = args.config.as_deref().map(Self::read).transpose()?.unwrap_or_default();
         if !args.listen.is_empty() {
@@ -160,14 +161,12 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks the limits, the pool, the listeners and their certificates, the topics, the cores and the
-    /// trusted proxies. The error text names the wrong setting.
+    /// Checks the limits, the pool, the listeners, the topics, the cores and the trusted proxies. The error
+    /// text names the wrong setting.
     pub(super) fn check(&self) -> Result<(), String> {
         self.limits.check()?;
         self.pool.check()?;
-        let listeners = self.listeners()?;
-        secure::check(&listeners)?;
-        self.check_exposure(&listeners)?;
+        self.check_exposure(&self.listeners()?)?;
         self.cores()?;
         self.trusted_proxies().map(|_| ())
     }

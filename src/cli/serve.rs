@@ -49,9 +49,9 @@ fn serve(
     life: &Life,
     logs: &Logs,
 ) -> Result<(), Failure> {
+    let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), listeners)?;
     let topics = config.topics.broker()?;
     let broker = topics.as_ref().map(|topics| &topics.broker);
-    let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), listeners)?;
     let builder = builder.lost_log_lines(logs.lost_lines()).on_shard_failure(stop_after_failure);
     life.start();
     let server = Arc::new(start(builder, config, broker)?);
@@ -126,6 +126,10 @@ fn log_report(report: &DrainReport) {
     } else {
         let activity = &report.cut;
         tracing::warn!(drained, cut, ?activity, took_ms, "drain complete, some connections were cut");
+    }
+    if report.shards_stuck > 0 {
+        let shards = report.shards_stuck;
+        tracing::warn!(shards, "shards are stuck in a handler, their connections are not counted");
     }
     let actors = &report.system;
     if actors.is_clean() {

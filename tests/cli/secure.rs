@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::PathBuf,
     process::{Command, Stdio},
+    thread,
 };
 
 use rustix::{
@@ -271,25 +272,33 @@ fn catches_term(id: u32) -> bool {
 fn term_works_while_the_start_reads_a_slow_certificate() {
     let folder = Folder::new("slow-start");
     let (cert, key) = (folder.cert(), folder.key());
-    let chain = fs::read(&cert).unwrap();
     make_slow(&cert);
-    // The certificate is read twice: for the check of the configuration, and for use.
-    for is_checked in [false, true] {
-        let mut command = windlass(&["--listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut writer = await_reader(&cert);
-        if is_checked {
-            writer.write_all(&chain).unwrap();
-            drop(writer);
-            eventually("the second read begins", || catches_term(child.id()));
+    let mut command = windlass(&["--listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let _never_written = await_reader(&cert);
+    eventually("TERM is caught", || catches_term(child.id()));
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
+    let mut status = None;
+    eventually("the process ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_start_reads_a_certificate_and_its_key_once() {
+    let folder = Folder::new("once");
+    let (cert, key) = (folder.cert(), folder.key());
+    let texts = [&cert, &key].map(|path| (path.clone(), fs::read(path).unwrap()));
+    texts.iter().for_each(|(path, _)| make_slow(path));
+    let writer = thread::spawn(move || {
+        for (path, text) in texts {
+            await_reader(&path).write_all(&text).unwrap();
         }
-        kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
-        let mut status = None;
-        eventually("the process ends", || {
-            status = child.try_wait().unwrap();
-            status.is_some()
-        });
-        let expected = if is_checked { Some(0) } else { None };
-        assert_eq!(status.unwrap().code(), expected);
-    }
+    });
+    // A second read of a FIFO would never end.
+    let serving = Serving::start(&["--tls-cert", &cert, "--tls-key", &key]);
+    writer.join().unwrap();
+    assert!(serving.has("serving address="), "{:?}", serving.lines());
 }
