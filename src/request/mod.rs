@@ -172,6 +172,11 @@ impl Request {
     /// [trusted proxy](crate::Builder::trusted_proxies) has sent in `Forwarded` or `X-Forwarded-Host`,
     /// otherwise the [`host`](Self::host).
     ///
+    /// In `Forwarded` it is the `host` of the outermost trusted proxy. `X-Forwarded-Host` does not tell who
+    /// has added a value, so only the last one is believed, which the peer has added. With several proxies
+    /// that change `Host`, use `Forwarded`. A proxy must replace or remove the header that it does not set,
+    /// because it would pass on that of the client.
+    ///
     /// Requests of a page of this server name this host in their `Origin` header.
     pub fn original_host(&self) -> Option<&str> {
         self.context.trusted.host(self.peer, self.header_pairs()).or_else(|| self.host())

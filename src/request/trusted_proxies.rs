@@ -51,11 +51,12 @@ impl TrustedProxies {
         }
     }
 
-    /// Returns the host that the client has asked the outermost trusted proxy for. Returns `None` if the peer
-    /// is no trusted proxy, or if neither header names a host.
+    /// Returns the host that the client has asked a trusted proxy for. Returns `None` if the peer is no
+    /// trusted proxy, or if neither header names a host.
     ///
     /// That is the `host` of the first element of `Forwarded` that a trusted proxy has added and that has
-    /// one. Without it, it is the first value of `X-Forwarded-Host`.
+    /// one: each element says by `for` who has added the one before it (RFC 7239 §7.4). Without it, it is the
+    /// last value of `X-Forwarded-Host`. The peer has added that one; earlier ones may come from the client.
     pub(crate) fn host<'a>(
         &self,
         peer: Peer,
@@ -76,7 +77,7 @@ impl TrustedProxies {
                 break;
             }
         }
-        host.or_else(|| values(b"x-forwarded-host").map(str::trim).find(|host| !host.is_empty()))
+        host.or_else(|| values(b"x-forwarded-host").last().map(str::trim).filter(|host| !host.is_empty()))
     }
 
     /// Returns the address of the client. It is that of the peer if the peer is no trusted proxy, or `None`
@@ -217,8 +218,16 @@ mod tests {
         assert_eq!(of(&[("Forwarded", chain)]).unwrap(), "app.example:8443");
         assert_eq!(of(&[("Forwarded", "for=1.1.1.1"), ("Forwarded", "for=10.0.0.2;host=b")]).unwrap(), "b");
         assert_eq!(of(&[("Forwarded", "host=forged, for=_hidden;host=b")]).unwrap(), "b");
-        assert_eq!(of(&[("X-Forwarded-Host", " app.example , inner")]).unwrap(), "app.example");
         assert_eq!(of(&[("Forwarded", "for=1.1.1.1;host="), ("x-forwarded-host", ",a")]).unwrap(), "a");
+    }
+
+    #[test]
+    fn only_the_last_x_forwarded_host_is_that_of_a_trusted_proxy() {
+        let of = |headers: &[(&str, &str)]| host(&["10.0.0.0/8"], "10.0.0.1:1", headers);
+        let name = "X-Forwarded-Host";
+        assert_eq!(of(&[(name, "forged, app.example ")]).unwrap(), "app.example");
+        assert_eq!(of(&[(name, "forged"), ("x-forwarded-host", "app.example")]).unwrap(), "app.example");
+        assert_eq!(of(&[(name, "forged,")]), None, "the proxy has added an empty value");
     }
 
     #[test]

@@ -252,7 +252,8 @@ fn behind(proxy: &str) -> Server {
 fn the_origin_is_compared_with_the_host_that_a_trusted_proxy_forwards() {
     let cases = [
         ("X-Forwarded-Host: app.example", "https://app.example", true),
-        ("X-Forwarded-Host: app.example, inner", "https://app.example", true),
+        ("X-Forwarded-Host: forged.example, app.example", "https://app.example", true),
+        ("X-Forwarded-Host: forged.example, app.example", "https://forged.example", false),
         ("Forwarded: for=1.2.3.4;host=\"app.example:8443\";proto=https", "https://app.example:8443", true),
         ("X-Forwarded-Host: app.example", "https://evil.example", false),
         ("X-Forwarded-Host: app.example", "http://t", false),
