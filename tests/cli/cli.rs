@@ -11,6 +11,8 @@ mod configuration;
 mod doctor;
 #[cfg(all(feature = "io-uring", feature = "epoll"))]
 mod engine;
+#[cfg(all(feature = "io-uring", feature = "epoll"))]
+mod failing;
 mod faults;
 mod load;
 mod load_ends;
