@@ -241,3 +241,28 @@ fn middleware_and_hook_see_every_answer_over_http2() {
     let reply = client.call(Method::OPTIONS, "/inline", "");
     assert_eq!((reply.status, reply.header("x-id")), (204, Some("none")));
 }
+
+#[cfg(feature = "http2")]
+#[test]
+fn requests_that_break_a_rule_and_late_jobs_pass_the_hook_over_http2() {
+    use crate::h2::client::{Client, request};
+    let slow = |_: Request| {
+        thread::sleep(Duration::from_millis(300));
+        "slow"
+    };
+    let mut timeouts = endless();
+    timeouts.job = Some(Duration::from_millis(50));
+    let router = routes().route(get("/slow", slow).run_async()).on_error_response(shape);
+    let server = builder(router).timeouts(timeouts).start().unwrap();
+    let mut client = Client::connect(&server);
+    for (path, name, value, status, text) in [
+        ("/inline", "expect", "200-ok", 417, "417 InvalidRequest - - - -"),
+        ("/inline", "host", "a/b", 400, "400 InvalidRequest - - - -"),
+        ("/slow", "x-request-id", "7", 503, "503 TimedOut GET /slow /slow 7"),
+    ] {
+        let mut request = request(Method::GET, path);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        let reply = client.request(request, Default::default());
+        assert_eq!((reply.status, reply.text(), reply.header("x-shaped")), (status, text, Some("1")));
+    }
+}

@@ -370,3 +370,81 @@ fn hooks_see_the_peer() {
     eventually("both hooks were called", || recorder.lock().unwrap().len() == 2);
     assert_eq!(*recorder.lock().unwrap(), [Some(peer.local_address()); 2]);
 }
+
+/// Calls of the refusal hook: line, status and rule.
+type Refusals = Arc<Mutex<Vec<(String, u16, String)>>>;
+
+/// Starts a server whose hooks record starts, ends and refusals.
+fn with_refusals() -> (Server, Recorder, Refusals) {
+    let (recorder, refusals) = (Recorder::default(), Refusals::default());
+    let refused = refusals.clone();
+    let hooks = recorder.hooks().on_refused(move |request| {
+        let line = String::from_utf8_lossy(request.line).into_owned();
+        refused.lock().unwrap().push((line, request.status.as_u16(), request.error.to_owned()));
+    });
+    let router = Router::new().route(get("/", |_: Request| "fine"));
+    (builder(router).hooks(hooks).start().unwrap(), recorder, refusals)
+}
+
+/// Waits for the only refusal, and removes it.
+#[track_caller]
+fn only_refusal(refusals: &Refusals) -> (String, u16, String) {
+    eventually("the request is refused", || !refusals.lock().unwrap().is_empty());
+    let mut all = std::mem::take(&mut *refusals.lock().unwrap());
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
+#[test]
+fn bytes_that_are_no_request_call_only_the_refusal_hook() {
+    let (server, recorder, refusals) = with_refusals();
+    let long = "x".repeat(300);
+    for (bytes, line, status, rule) in [
+        ("nonsense\r\n\r\n", "nonsense", 400, "is not valid"),
+        ("\r\nGET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1", 400, "Host"),
+        ("GET / HTTP/3.0\r\nHost: t\r\n\r\n", "GET / HTTP/3.0", 505, "only HTTP/1.1"),
+        (&format!("{long} / HTTP/1.1\r\n\r\n"), &long[..256], 400, "Host"),
+    ] {
+        let mut peer = connect(&server);
+        peer.send(bytes);
+        assert_eq!(peer.reply().status, status, "{bytes:?}");
+        let refusal = only_refusal(&refusals);
+        assert_eq!((refusal.0.as_str(), refusal.1), (line, status));
+        assert!(refusal.2.contains(rule), "{refusal:?}");
+    }
+    assert!(recorder.is_empty());
+    assert_eq!(connect(&server).get("/").status, 200);
+    recorder.only_end();
+    assert!(refusals.lock().unwrap().is_empty(), "a valid request is not refused");
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn an_invalid_request_calls_only_the_refusal_hook_over_http2() {
+    use crate::h2::client::{Client, request};
+    let (server, recorder, refusals) = with_refusals();
+    let mut client = Client::connect(&server);
+    for (name, value, status, rule) in
+        [("expect", "200-ok", 417, "100-continue"), ("host", "other/x", 400, "the host is not valid")]
+    {
+        let mut invalid = request(windlass::http::Method::GET, "/");
+        invalid.headers_mut().insert(name, value.parse().unwrap());
+        assert_eq!(client.request(invalid, Default::default()).status, status, "{name}");
+        let refusal = only_refusal(&refusals);
+        assert_eq!((refusal.0.as_str(), refusal.1), ("", status), "over HTTP/2 there is no line");
+        assert!(refusal.2.contains(rule), "{refusal:?}");
+        assert!(recorder.is_empty(), "{name}");
+    }
+    assert_eq!((client.get("/").status, recorder.only_end().status), (200, Some(200)));
+    assert!(refusals.lock().unwrap().is_empty(), "a valid request is not refused");
+}
+
+#[test]
+fn a_panic_of_the_refusal_hook_is_counted_and_the_answer_is_sent() {
+    let hooks = Hooks::default().on_refused(|_| panic!("deliberate panic of the test"));
+    let server = builder(Router::new()).hooks(hooks).start().unwrap();
+    let mut peer = connect(&server);
+    peer.send("nonsense\r\n\r\n");
+    assert_eq!(peer.reply().status, 400);
+    eventually("the panic is counted", || metric(&server, "windlass_panics_total{place=\"hook\"}") == 1.0);
+}
