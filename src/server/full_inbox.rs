@@ -70,7 +70,7 @@ fn a_refused_job_is_answered(engine: EngineKind) {
     let server = Server::builder()
         .engine(engine)
         .cores(Cores::Unpinned(1))
-        .listen("127.0.0.1:0".parse().unwrap())
+        .listen("127.0.0.1:0")
         .router(router)
         .pool(pool)
         .timeouts(timeouts)
