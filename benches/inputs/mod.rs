@@ -4,6 +4,7 @@
 pub(crate) mod events;
 pub(crate) mod http;
 pub(crate) mod http2;
+pub(crate) mod labels;
 pub(crate) mod pair;
 pub(crate) mod routes;
 pub(crate) mod subscribers;

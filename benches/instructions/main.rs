@@ -14,6 +14,7 @@ use inputs::{
     events::{Over, Subscribed},
     http::{BROWSER, DATE, WRK},
     http2,
+    labels::{self, Mix},
     pair::Pair,
     routes::{MISS, PARAMETERS, STATIC, router},
     subscribers::SubscriberShard,
@@ -28,7 +29,7 @@ use windlass::{
 
 type Operation = (&'static str, fn(u64));
 
-const OPERATIONS: [Operation; 16] = [
+const OPERATIONS: [Operation; 22] = [
     ("parse-wrk", |times| parse_heads(WRK, times)),
     ("parse-browser", |times| parse_heads(BROWSER, times)),
     ("encode-head", encode_heads),
@@ -43,10 +44,21 @@ const OPERATIONS: [Operation; 16] = [
     // `Host::Tokio` needs no io_uring, which the counting tool supports only in part.
     ("tell-within-shard", |times| Pair::start(Host::Tokio).tell_within(times)),
     ("deliver-within-shard", |times| SubscriberShard::start(Host::Tokio).deliver(times)),
+    ("publish-among-10-labels", |times| labels::deliver(ONE.among(10, false), times)),
+    ("publish-among-10000-labels", |times| labels::deliver(ONE.among(10_000, false), times)),
+    ("publish-to-one-pattern", |times| labels::deliver(ONE.by_prefix(), times)),
+    ("publish-among-10000-patterns", |times| labels::deliver(ONE.by_prefix().among(10_000, true), times)),
+    ("deliver-to-1000-of-label", |times| labels::deliver(THOUSAND, times)),
+    ("deliver-to-1000-of-pattern", |times| labels::deliver(THOUSAND.by_prefix(), times)),
     ("event-h1", |times| Subscribed::start(Over::Http1).deliver(times)),
     ("event-h2", |times| Subscribed::start(Over::Http2).deliver(times)),
     ("event-ws", |times| Subscribed::start(Over::WebSocket).deliver(times)),
 ];
+
+/// One subscriber of a label.
+const ONE: Mix = Mix::of_label(1);
+/// Many subscribers of a label.
+const THOUSAND: Mix = Mix::of_label(1000);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

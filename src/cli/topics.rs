@@ -129,6 +129,10 @@ pub(super) struct TopicConfig {
     ws_subprotocols: Vec<String>,
     heartbeat: Option<String>,
     retry: Option<String>,
+    max_topics: Option<usize>,
+    forget_after: Option<String>,
+    max_subscriptions: Option<usize>,
+    max_client_subscriptions: Option<usize>,
     pattern: Vec<PatternConfig>,
 }
 
@@ -285,7 +289,14 @@ impl TopicConfig {
                 );
             }
         }
-        settings.retry = self.retry.as_deref().map(|retry| duration("retry", retry)).transpose()?;
+        let duration_of =
+            |key, text: &Option<String>| text.as_deref().map(|text| duration(key, text)).transpose();
+        settings.topic_idle = duration_of("forget_after", &self.forget_after)?;
+        settings.topics = self.max_topics.unwrap_or(settings.topics);
+        settings.subscriptions = self.max_subscriptions.unwrap_or(settings.subscriptions);
+        settings.client_subscriptions =
+            self.max_client_subscriptions.unwrap_or(settings.client_subscriptions);
+        settings.retry = duration_of("retry", &self.retry)?;
         Ok(settings)
     }
 

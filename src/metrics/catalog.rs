@@ -94,7 +94,13 @@ catalog! {
     SHARD_INBOX GAUGE "windlass_shard_inbox_messages" ["shard"] "Messages in the shard's inbox.";
     SHARD_TASKS GAUGE "windlass_shard_tasks" ["shard"]
         "Futures that the shard runs: actors, event streams and pending inline handlers.";
-    TOPICS GAUGE "windlass_topics" [] "Topics of the broker.";
+    TOPICS GAUGE "windlass_topics" [] "Open topics of the broker.";
+    TOPICS_FORGOTTEN COUNTER "windlass_topics_forgotten_total" ["cause"]
+        "Topics that are no longer open, by cause: full (another topic needed the place) or idle.";
+    TOPIC_SUBSCRIPTIONS GAUGE "windlass_topic_subscriptions" []
+        "Subscriptions that count against the limit, removed ones included.";
+    TOPIC_REFUSED COUNTER "windlass_topic_subscriptions_refused_total" ["limit"]
+        "Subscriptions beyond a limit: client (of one address) or total.";
     TOPIC_SUBSCRIBERS GAUGE "windlass_topic_subscribers" [] "Subscribers of all topics.";
     TOPIC_PUBLISHED COUNTER "windlass_topic_events_total" [] "Published events.";
     TOPIC_DELIVERED COUNTER "windlass_topic_deliveries_total" []

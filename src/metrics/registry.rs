@@ -96,6 +96,11 @@ impl fmt::Debug for LostLogLines {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TopicTotals {
     pub(crate) topics: usize,
+    pub(crate) subscriptions: usize,
+    /// Topics that are no longer open, by cause.
+    pub(crate) forgotten: [(&'static str, u64); 2],
+    /// Refused subscriptions, by limit.
+    pub(crate) refused: [(&'static str, u64); 2],
     pub(crate) sum: TopicStats,
     /// Failures of the replay store, by operation.
     pub(crate) store_errors: Vec<(&'static str, u64)>,

@@ -256,8 +256,16 @@ fn pool(families: &mut Families, metrics: &Metrics) {
 }
 
 fn topics(families: &mut Families, metrics: &Metrics) {
-    let Some(TopicTotals { topics, sum, .. }) = metrics.topics() else { return };
+    let Some(totals) = metrics.topics() else { return };
+    let TopicTotals { topics, subscriptions, forgotten, refused, sum, .. } = totals;
     families.add(&catalog::TOPICS, &[], topics as f64);
+    families.add(&catalog::TOPIC_SUBSCRIPTIONS, &[], subscriptions as f64);
+    for (cause, count) in forgotten {
+        families.add(&catalog::TOPICS_FORGOTTEN, &[cause], count as f64);
+    }
+    for (limit, count) in refused {
+        families.add(&catalog::TOPIC_REFUSED, &[limit], count as f64);
+    }
     families.add(&catalog::TOPIC_SUBSCRIBERS, &[], sum.subscribers as f64);
     families.add(&catalog::TOPIC_PUBLISHED, &[], sum.published as f64);
     families.add(&catalog::TOPIC_DELIVERED, &[], sum.delivered as f64);

@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod cors;
 mod direct;
 mod failing;
+mod limits;
 mod names;
 #[cfg(feature = "http2")]
 mod over_h2;
@@ -218,16 +219,13 @@ impl Drop for StopAtEnd<'_> {
 
 #[test]
 fn invalid_topics_and_events_are_refused() {
-    let (server, _) = with(|settings| settings.topics = 2);
+    let (server, _) = with(|_| {});
     let mut peer = connect(&server);
     assert_eq!(peer.post("/topics/a%20b", "x").status, 400);
     assert_eq!(peer.post("/topics/a//b", "x").status, 400);
     assert_eq!(peer.post("/topics/t?event=a%0Ab", "x").status, 400);
     assert_eq!(peer.post("/topics/t", [0xff, 0xfe]).status, 400);
     assert_eq!(peer.get("/topics/%2e%2e").status, 400);
-    let _one = Client::subscribe(&server, "/topics/one", None);
-    let _two = Client::subscribe(&server, "/topics/two", None);
-    assert_eq!(peer.post("/topics/three", "x").status, 507);
 }
 
 #[test]
@@ -386,5 +384,5 @@ fn a_disconnected_subscriber_is_removed() {
         broker.stats(&topic).is_some_and(|stats| stats.subscribers == 10)
     });
     drop(clients);
-    eventually("no subscriber is left", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 0));
+    eventually("no subscriber is left", || broker.stats(&topic).is_none_or(|stats| stats.subscribers == 0));
 }

@@ -2,13 +2,19 @@
 
 use std::{any::Any, fmt, sync::Arc, time::Instant};
 
-use super::{delivery::DeliveryCounter, gap::Gap};
+use super::{delivery::DeliveryCounter, gap::Gap, interest::Label};
 use crate::future::catch_panic;
 
 /// Payload of an event. It is created once and shared by all subscribers.
 pub trait Payload: Send + Sync + 'static {
     /// Returns the number of bytes that the payload counts for in a subscriber's queue.
     fn weight(&self) -> usize;
+
+    /// Returns the labels of the event, by which subscribers select events. Default: none. An event without
+    /// labels goes to all subscribers.
+    fn labels(&self) -> &[Label] {
+        &[]
+    }
 }
 
 impl Payload for Vec<u8> {

@@ -17,6 +17,10 @@
 //! event that finds its queue full. Each case is counted. A subscriber that lost events gets a [`Gap`] before
 //! the next event.
 //!
+//! An event may have [labels](Payload::labels), and a subscriber an [`Interest`] in some of them. A relay
+//! finds the subscribers of a label by hash, and those of a prefix in a tree of segments. So the cost of an
+//! event depends on the number of subscribers that it matches, and not on the number of the others.
+//!
 //! A relay whose mailbox is full misses a whole event. The subscribers of its shard are then treated as if
 //! their queues had been full.
 
@@ -25,9 +29,12 @@ mod counters;
 mod delivery;
 mod event;
 mod gap;
+mod interest;
 mod leaves;
+mod members;
 mod options;
 mod overflow;
+mod prefixes;
 mod queue;
 mod receipt;
 mod relay;
@@ -41,6 +48,7 @@ pub use counters::TopicStats;
 pub use delivery::DeliveryReport;
 pub use event::{Delivery, Event, Filter, Payload};
 pub use gap::Gap;
+pub use interest::{Interest, Label, Matcher, Predicate};
 pub use options::{Policy, SubscribeOptions};
 pub use overflow::{Bounds, Identity, Overflow};
 pub use receipt::Receipt;

@@ -1,9 +1,6 @@
 //! The relay: the actor of a shard that delivers events to the shard's subscribers.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     chooser::{Answer, AnswerHandler},
@@ -11,14 +8,16 @@ use super::{
     event::{Event, Payload},
     gap::Gap,
     leaves::PendingLeaves,
+    members::{self, Lane, Member, Members},
     overflow::Overflow,
     queue::{PushOutcome, Queue},
     shared::TopicShared,
 };
 use crate::{
     actor::{Actor, Addr, Context, Flow},
+    future::catch_panic,
     host::yield_now,
-    shard::{Local, OutletEvent, OutletKey, Outlets},
+    shard::{Local, OutletKey, Outlets},
 };
 
 /// Maximum number of queues that a relay fills in a row before it yields to the other tasks of its shard.
@@ -81,36 +80,10 @@ impl<P: Payload> AnswerHandler for SubscriberAnswer<P> {
     }
 }
 
-/// Subscriber in the list of its relay.
-struct Member<P: Payload> {
-    queue: Arc<Queue<P>>,
-    /// Outlet that gets the events while it is open.
-    outlet: Option<OutletKey>,
-    /// Events up to this number are not for the outlet.
-    after: u64,
-}
-
-impl<P: Payload> Member<P> {
-    /// Puts an event into the outlet. Returns `false` if there is no open outlet, or if the event must go to
-    /// the queue.
-    fn put(&self, outlets: &Outlets, event: &Arc<Event<P>>) -> bool {
-        let is_for_outlet = event.filter.is_none() && (event.seq > self.after || !event.is_numbered());
-        let Some(outlet) = self.outlet.filter(|_| is_for_outlet) else { return false };
-        outlets.put(outlet, || Arc::clone(event) as OutletEvent)
-    }
-
-    /// Shuts the outlet, because an event went to the queue. No later event may overtake it.
-    fn shut(&self, outlets: &Outlets) {
-        if let Some(outlet) = self.outlet {
-            outlets.shut(outlet);
-        }
-    }
-}
-
 /// Actor that delivers the events of all topics to the subscribers of its shard.
 pub(super) struct Relay<P: Payload> {
     /// Subscribers by the id of their topic.
-    topics: HashMap<u64, Vec<Member<P>>>,
+    topics: HashMap<u64, Members<P>>,
     leaves: Arc<PendingLeaves>,
 }
 
@@ -120,28 +93,21 @@ impl<P: Payload> Relay<P> {
     }
 
     fn join(&mut self, queue: Arc<Queue<P>>) {
-        let members = self.topics.entry(queue.topic.id).or_default();
-        queue.index.store(members.len(), Relaxed);
-        members.push(Member { queue, outlet: None, after: 0 });
+        self.topics.entry(queue.topic.id).or_insert_with(Members::new).insert(queue);
     }
 
     fn connect(&mut self, local: &Local, queue: &Arc<Queue<P>>, outlet: OutletKey) {
-        let index = queue.index.load(Relaxed);
         let members = self.topics.get_mut(&queue.topic.id);
-        let Some(member) = members.and_then(|members| members.get_mut(index)) else { return };
-        if Arc::ptr_eq(&member.queue, queue) {
+        if let Some(member) = members.and_then(|members| members.get_mut(queue)) {
             // Earlier events may still be in the queue.
             local.outlets().shut(outlet);
-            (member.outlet, member.after) = (Some(outlet), queue.after());
+            member.connect(outlet);
         }
     }
 
     fn leave(&mut self, queue: &Arc<Queue<P>>) {
         let Some(members) = self.topics.get_mut(&queue.topic.id) else { return };
-        let index = queue.index.load(Relaxed);
-        if members.get(index).is_some_and(|member| Arc::ptr_eq(&member.queue, queue)) {
-            remove(members, index);
-        }
+        members.remove(queue);
         if members.is_empty() {
             self.topics.remove(&queue.topic.id);
         }
@@ -153,8 +119,7 @@ impl<P: Payload> Relay<P> {
             return;
         }
         self.topics.retain(|_, members| {
-            members.retain(|member| !member.queue.has_left());
-            members.iter().enumerate().for_each(|(index, member)| member.queue.index.store(index, Relaxed));
+            members.remove_left();
             !members.is_empty()
         });
     }
@@ -166,63 +131,207 @@ impl<P: Payload> Relay<P> {
         event: &Arc<Event<P>>,
         rejected: Option<Gap>,
     ) {
-        let mut delivery = ShardDelivery::default();
-        let outlets = cx.local().outlets();
-        let leaves = &self.leaves;
-        let answer_handler = |queue: &Arc<Queue<P>>| -> Arc<dyn AnswerHandler> {
-            let relay = RelayHandle { address: cx.address(), leaves: Arc::clone(leaves) };
-            Arc::new(SubscriberAnswer { queue: Arc::clone(queue), relay })
+        let weight = event.payload.weight();
+        let mut delivering = Delivering {
+            cx,
+            leaves: &self.leaves,
+            event,
+            weight,
+            rejected,
+            counts: ShardDelivery::default(),
         };
         if let Some(members) = self.topics.get_mut(&topic.id) {
-            let weight = event.payload.weight();
-            let mut at = 0;
-            while at < members.len() {
-                let end = (at + QUEUES_IN_A_ROW).min(members.len());
-                // An outlet does not show whether its subscriber has left, but the queue does.
-                let use_outlets = rejected.is_none() && self.leaves.is_empty();
-                while at < end.min(members.len()) {
-                    let member = &members[at];
-                    if use_outlets && member.put(outlets, event) {
-                        delivery.direct += 1;
-                        at += 1;
-                        continue;
-                    }
-                    let queue = &member.queue;
-                    let gap_outcome = rejected.map(|gap| queue.push_gap(gap, || answer_handler(queue)));
-                    let outcome = push(&mut delivery, queue, event, weight, || answer_handler(queue));
-                    if outcome != PushOutcome::Filtered || gap_outcome.is_some() {
-                        member.shut(outlets);
-                    }
-                    let gap_outcome = gap_outcome.filter(|outcome| *outcome != PushOutcome::Gone);
-                    delivery.record(gap_outcome.unwrap_or(outcome), outcome, queue);
-                    match outcome {
-                        PushOutcome::Delivered(_) | PushOutcome::Dropped(_) | PushOutcome::Filtered => {
-                            at += 1
-                        }
-                        PushOutcome::Removed | PushOutcome::Closed | PushOutcome::Gone => {
-                            queue.unregister();
-                            remove(members, at);
-                        }
-                    }
-                }
-                if at < members.len() {
-                    yield_now().await;
-                }
+            delivering.pass(members, Lane::All, Part::Event).await;
+            if members.has_selective() {
+                delivering.pass_selective(members).await;
             }
             if members.is_empty() {
                 self.topics.remove(&topic.id);
             }
         }
+        let mut delivery = delivering.counts;
         delivery.delivered += delivery.direct;
         topic.counters.add(cx.shard(), &delivery);
         event.counter.add(&delivery);
     }
 
     fn close(&mut self, topic: &TopicShared) {
-        for Member { queue, .. } in self.topics.remove(&topic.id).unwrap_or_default() {
+        for queue in self.topics.remove(&topic.id).into_iter().flat_map(Members::into_queues) {
             queue.unregister();
             queue.close();
         }
+    }
+}
+
+/// Part of a publish message that a pass over the members delivers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// The events before it that the full relay did not accept.
+    Rejected,
+    /// The event. Members that want all events get the rejected ones before it.
+    Event,
+}
+
+/// Delivery of an event to the members of its topic.
+struct Delivering<'a, P: Payload> {
+    cx: &'a Context<RelayMsg<P>>,
+    leaves: &'a Arc<PendingLeaves>,
+    event: &'a Arc<Event<P>>,
+    weight: usize,
+    rejected: Option<Gap>,
+    counts: ShardDelivery,
+}
+
+impl<P: Payload> Delivering<'_, P> {
+    /// Delivers to the members whose interest has a condition.
+    async fn pass_selective(&mut self, members: &mut Members<P>) {
+        if self.rejected.is_some() {
+            // The labels of these events are not known, so each of the members may have lost one.
+            self.pass(members, Lane::Selective, Part::Rejected).await;
+        }
+        for lane in 0..members.select(self.event.payload.labels()) {
+            let lane = members.lane(lane);
+            self.pass(members, lane, Part::Event).await;
+        }
+    }
+
+    /// Delivers to the members of a lane, and yields after each [`QUEUES_IN_A_ROW`].
+    async fn pass(&mut self, members: &mut Members<P>, lane: Lane, part: Part) {
+        let mut at = 0;
+        while at < members.len(lane) {
+            let end = at + QUEUES_IN_A_ROW;
+            at = match lane {
+                Lane::All => self.deliver_to_all(members.all_mut(), at, end),
+                Lane::Selective | Lane::List(_) => self.deliver_in_lane(members, lane, part, at, end),
+            };
+            if at < members.len(lane) {
+                yield_now().await;
+            }
+        }
+    }
+
+    /// Returns `true` if the event may go to outlets. An outlet does not show whether its subscriber has
+    /// left, but the queue does.
+    fn uses_outlets(&self) -> bool {
+        self.rejected.is_none() && self.leaves.is_empty()
+    }
+
+    /// Delivers to the members from index `at` to `end`. Returns the index after the last one.
+    fn deliver_to_all(&mut self, members: &mut Vec<Member<P>>, mut at: usize, end: usize) -> usize {
+        let (outlets, use_outlets) = (self.cx.local().outlets(), self.uses_outlets());
+        while at < end.min(members.len()) {
+            let member = &members[at];
+            if use_outlets && member.put(outlets, self.event) {
+                self.counts.direct += 1;
+                at += 1;
+            } else if self.push(member, outlets, self.rejected) {
+                at += 1;
+            } else {
+                member.queue.unregister();
+                members::remove(members, at);
+            }
+        }
+        at
+    }
+
+    /// Delivers to the members of a lane from index `at` to `end`. Returns the index after the last one.
+    fn deliver_in_lane(
+        &mut self,
+        members: &mut Members<P>,
+        lane: Lane,
+        part: Part,
+        mut at: usize,
+        end: usize,
+    ) -> usize {
+        let (outlets, use_outlets) = (self.cx.local().outlets(), self.uses_outlets());
+        while at < end.min(members.len(lane)) {
+            let Some(member) = members.visit(lane, at) else {
+                at += 1;
+                continue;
+            };
+            let stays = match part {
+                Part::Rejected => self.push_rejected(member, outlets),
+                Part::Event if !self.is_wanted(member) => true,
+                Part::Event if use_outlets && member.put(outlets, self.event) => {
+                    self.counts.direct += 1;
+                    true
+                }
+                Part::Event => self.push(member, outlets, None),
+            };
+            if stays {
+                at += 1;
+            } else {
+                let queue = Arc::clone(&member.queue);
+                queue.unregister();
+                // Another member moves to this place, or it stays vacant.
+                members.remove(&queue);
+            }
+        }
+        at
+    }
+
+    /// Returns `true` if the predicate of a member's interest accepts the event. A panic is counted, and
+    /// excludes the member.
+    fn is_wanted(&mut self, member: &Member<P>) -> bool {
+        let Some(predicate) = member.queue.interest.predicate() else { return true };
+        catch_panic(|| predicate(&self.event.payload)).unwrap_or_else(|_| {
+            self.counts.filter_panics += 1;
+            false
+        })
+    }
+
+    /// Pushes the event, and the rejected ones before it, to the queue of a member. Returns `false` if the
+    /// subscriber has ended.
+    // Inlined as `Queue::push` is.
+    #[inline(always)]
+    fn push(&mut self, member: &Member<P>, outlets: &Outlets, rejected: Option<Gap>) -> bool {
+        let queue = &member.queue;
+        let gap_outcome = rejected.map(|gap| queue.push_gap(gap, || self.answer_handler(queue)));
+        let outcome = self.push_event(queue);
+        if outcome != PushOutcome::Filtered || gap_outcome.is_some() {
+            member.shut(outlets);
+        }
+        let gap_outcome = gap_outcome.filter(|outcome| *outcome != PushOutcome::Gone);
+        self.counts.record(gap_outcome.unwrap_or(outcome), outcome, queue);
+        match outcome {
+            PushOutcome::Delivered(_) | PushOutcome::Dropped(_) | PushOutcome::Filtered => true,
+            PushOutcome::Removed | PushOutcome::Closed | PushOutcome::Gone => false,
+        }
+    }
+
+    /// Pushes the rejected events to the queue of a member. Returns `false` if the subscriber has ended.
+    fn push_rejected(&mut self, member: &Member<P>, outlets: &Outlets) -> bool {
+        let Some(gap) = self.rejected else { return true };
+        let queue = &member.queue;
+        let outcome = queue.push_gap(gap, || self.answer_handler(queue));
+        member.shut(outlets);
+        match outcome {
+            PushOutcome::Delivered(_) | PushOutcome::Dropped(_) | PushOutcome::Filtered => true,
+            PushOutcome::Removed | PushOutcome::Closed | PushOutcome::Gone => {
+                self.counts.record(outcome, outcome, queue);
+                false
+            }
+        }
+    }
+
+    /// Pushes the event to a queue if its filter accepts the subscriber. A panic of the filter is counted,
+    /// and excludes the subscriber.
+    // Inlined as `Queue::push` is.
+    #[inline(always)]
+    fn push_event(&mut self, queue: &Arc<Queue<P>>) -> PushOutcome {
+        match self.event.is_for(queue.identity.as_deref()) {
+            Ok(true) => queue.push(self.event, self.weight, || self.answer_handler(queue)),
+            Ok(false) => PushOutcome::Filtered,
+            Err(()) => {
+                self.counts.filter_panics += 1;
+                PushOutcome::Filtered
+            }
+        }
+    }
+
+    fn answer_handler(&self, queue: &Arc<Queue<P>>) -> Arc<dyn AnswerHandler> {
+        let relay = RelayHandle { address: self.cx.address(), leaves: Arc::clone(self.leaves) };
+        Arc::new(SubscriberAnswer { queue: Arc::clone(queue), relay })
     }
 }
 
@@ -230,7 +339,7 @@ impl<P: Payload> Relay<P> {
 /// otherwise.
 impl<P: Payload> Drop for Relay<P> {
     fn drop(&mut self) {
-        self.topics.drain().flat_map(|(_, members)| members).for_each(|member| member.queue.close());
+        self.topics.drain().flat_map(|(_, members)| members.into_queues()).for_each(|queue| queue.close());
     }
 }
 
@@ -294,33 +403,5 @@ impl<P: Payload> Actor for Relay<P> {
         // leave.
         self.remove_unsent_leaves();
         Flow::Continue
-    }
-}
-
-/// Pushes an event to a queue if the event is for its subscriber. A panic of the filter is counted, and
-/// excludes the subscriber.
-fn push<P: Payload>(
-    delivery: &mut ShardDelivery,
-    queue: &Arc<Queue<P>>,
-    event: &Arc<Event<P>>,
-    weight: usize,
-    answer_handler: impl FnOnce() -> Arc<dyn AnswerHandler>,
-) -> PushOutcome {
-    match event.is_for(queue.identity.as_deref()) {
-        Ok(true) => queue.push(event, weight, answer_handler),
-        Ok(false) => PushOutcome::Filtered,
-        Err(()) => {
-            delivery.filter_panics += 1;
-            PushOutcome::Filtered
-        }
-    }
-}
-
-/// Removes the member at an index. The last member moves there.
-fn remove<P: Payload>(members: &mut Vec<Member<P>>, at: usize) {
-    let member = members.swap_remove(at);
-    member.queue.index.store(usize::MAX, Relaxed);
-    if let Some(moved) = members.get(at) {
-        moved.queue.index.store(at, Relaxed);
     }
 }

@@ -11,6 +11,7 @@ use super::{
     counters::TopicStats,
     delivery::DeliveryCounter,
     event::{Event, Filter, Payload},
+    interest::Interest,
     options::SubscribeOptions,
     queue::Queue,
     receipt::Receipt,
@@ -172,10 +173,27 @@ impl<P: Payload> Topic<P> {
     ///
     /// The same as for [`subscribe`](Self::subscribe).
     pub fn subscribe_with(&self, options: SubscribeOptions) -> Result<Subscription<P>, TopicError> {
-        self.join(options, false)
+        self.join(Interest::all(), options, false)
     }
 
-    /// Subscribes for an owner that reads the history first.
+    /// Subscribes to those events after the last one that are of interest. See
+    /// [`subscribe`](Self::subscribe).
+    ///
+    /// The subscriber gets no gap for the other events. A gap for events that the relay of the shard did not
+    /// accept is for every subscriber of the shard, because the labels of these events are not known.
+    ///
+    /// # Errors
+    ///
+    /// The same as for [`subscribe`](Self::subscribe).
+    pub fn subscribe_to(
+        &self,
+        interest: Interest<P>,
+        options: SubscribeOptions,
+    ) -> Result<Subscription<P>, TopicError> {
+        self.join(interest, options, false)
+    }
+
+    /// Subscribes to the events of interest, for an owner that reads the history first.
     ///
     /// The owner reads the history to any event not before [`start`](Subscription::start), and then calls
     /// [`caught_up`](Subscription::caught_up). Until that call no event counts as lost, because the history
@@ -184,17 +202,27 @@ impl<P: Payload> Topic<P> {
     /// # Errors
     ///
     /// The same as for [`subscribe`](Self::subscribe).
-    pub fn subscribe_catching_up(&self, options: SubscribeOptions) -> Result<Subscription<P>, TopicError> {
-        self.join(options, true)
+    pub fn subscribe_catching_up(
+        &self,
+        interest: Interest<P>,
+        options: SubscribeOptions,
+    ) -> Result<Subscription<P>, TopicError> {
+        self.join(interest, options, true)
     }
 
-    fn join(&self, options: SubscribeOptions, catching_up: bool) -> Result<Subscription<P>, TopicError> {
+    fn join(
+        &self,
+        interest: Interest<P>,
+        options: SubscribeOptions,
+        catching_up: bool,
+    ) -> Result<Subscription<P>, TopicError> {
         let shard = Local::current().map_or(0, |local| local.shard() % self.0.relays.len());
         let mut state = self.0.shared.lock();
         if state.closed {
             return Err(TopicError::Closed);
         }
-        let queue = Arc::new(Queue::new(Arc::clone(&self.0.shared), options, shard, catching_up, state.seq));
+        let topic = Arc::clone(&self.0.shared);
+        let queue = Arc::new(Queue::new(topic, options, interest, shard, catching_up, state.seq));
         // Sent under the lock, so that the relay gets it before any later event.
         let sent = self.0.relays[shard].address.try_tell(RelayMsg::Join(Arc::clone(&queue)));
         sent.map_err(|error| if error.is_full() { TopicError::Busy } else { TopicError::Closed })?;

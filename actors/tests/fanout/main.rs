@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod filters;
+mod interests;
 mod outlets;
 mod policies;
 mod unnumbered;
@@ -19,7 +20,9 @@ use std::{
 use common::{LONG, eventually, hosts, system};
 use windlass_actors::{
     Flow, Host, Placement, Reply, SpawnOptions, System, Undelivered,
-    fanout::{Bounds, Delivery, Fanout, Gap, Overflow, SubscribeOptions, Subscription, Topic, TopicError},
+    fanout::{
+        Bounds, Delivery, Fanout, Gap, Interest, Overflow, SubscribeOptions, Subscription, Topic, TopicError,
+    },
 };
 
 type Bytes = Vec<u8>;
@@ -238,8 +241,9 @@ fn a_subscriber_that_reads_history_loses_nothing_meanwhile() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(3, 1000), Overflow::Close);
     drop(topic.publish_with_seq(10, Bytes::new()).unwrap());
-    let mut reader =
-        topic.subscribe_catching_up(SubscribeOptions::new(bounds(3, 1000), Overflow::Close)).unwrap();
+    let mut reader = topic
+        .subscribe_catching_up(Interest::all(), SubscribeOptions::new(bounds(3, 1000), Overflow::Close))
+        .unwrap();
     assert_eq!(reader.start(), 10);
     publish(&topic, 2, 1);
     // The reader has read the history up to 11, and 12 waits in its queue.
@@ -248,8 +252,9 @@ fn a_subscriber_that_reads_history_loses_nothing_meanwhile() {
     assert_eq!(describe(&take(&mut reader)), "12");
     drop(reader);
 
-    let mut slow =
-        topic.subscribe_catching_up(SubscribeOptions::new(bounds(3, 1000), Overflow::Close)).unwrap();
+    let mut slow = topic
+        .subscribe_catching_up(Interest::all(), SubscribeOptions::new(bounds(3, 1000), Overflow::Close))
+        .unwrap();
     publish(&topic, 4, 1);
     assert!(!slow.caught_up(12), "the queue was overrun");
     assert_eq!(topic.stats().lagging, 0, "an emptied queue does not lag");

@@ -1,6 +1,6 @@
 //! Events without a number, which a store could not keep. They are delivered all the same.
 
-use windlass_actors::fanout::{Delivery, Gap, Overflow, SubscribeOptions, Topic};
+use windlass_actors::fanout::{Delivery, Gap, Interest, Overflow, SubscribeOptions, Topic};
 
 use crate::{Bytes, bounds, common::LONG, describe, fanout, publish, take};
 
@@ -49,8 +49,9 @@ fn a_lost_unnumbered_event_is_a_gap_after_the_last_number() {
 fn an_unnumbered_event_is_kept_while_history_is_read() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(9, 1000), Overflow::Drop);
-    let mut reader =
-        topic.subscribe_catching_up(SubscribeOptions::new(bounds(9, 1000), Overflow::Drop)).unwrap();
+    let mut reader = topic
+        .subscribe_catching_up(Interest::all(), SubscribeOptions::new(bounds(9, 1000), Overflow::Drop))
+        .unwrap();
     publish(&topic, 1, 1);
     publish_unnumbered(&topic);
     publish(&topic, 1, 1);

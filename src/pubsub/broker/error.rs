@@ -15,8 +15,14 @@ use crate::{
 pub enum PublishError {
     /// The broker belongs to no server, or its server has not started.
     NotStarted,
-    /// The broker has as many topics as its settings allow, and none of them is idle.
-    TooManyTopics,
+    /// The client has as many subscriptions as [`BrokerSettings::client_subscriptions`] allows.
+    ///
+    /// [`BrokerSettings::client_subscriptions`]: super::BrokerSettings::client_subscriptions
+    TooManyOfClient,
+    /// The broker has as many subscriptions as [`BrokerSettings::subscriptions`] allows.
+    ///
+    /// [`BrokerSettings::subscriptions`]: super::BrokerSettings::subscriptions
+    TooManySubscriptions,
     /// The store's queue is full. Try again later.
     Busy,
     /// The server drains: it opens no new streams, and at the end of the drain it accepts no events.
@@ -30,17 +36,24 @@ impl PublishError {
     pub(crate) fn to_response(&self) -> Response {
         let retry_later =
             |text| plain(StatusCode::SERVICE_UNAVAILABLE, text).with_header(http::header::RETRY_AFTER, "1");
-        let too_many_topics = || plain(StatusCode::INSUFFICIENT_STORAGE, "The server has too many topics.\n");
         match self {
             Self::NotStarted => retry_later("The server is still starting. Try again later.\n"),
-            Self::TooManyTopics => too_many_topics(),
+            Self::TooManyOfClient => {
+                let text = "Your address has too many subscriptions. End some of them.\n";
+                plain(StatusCode::TOO_MANY_REQUESTS, text).with_header(http::header::RETRY_AFTER, "10")
+            }
+            Self::TooManySubscriptions => {
+                retry_later("The server has too many subscribers. Try again later.\n")
+            }
             Self::Busy => retry_later("The store of the topics is busy. Try again later.\n"),
             Self::Closed => retry_later("The server is shutting down. Try again later.\n"),
             Self::Store(error) => match error.kind() {
                 ErrorKind::TooLarge => {
                     plain(StatusCode::PAYLOAD_TOO_LARGE, "The event is larger than the store's limit.\n")
                 }
-                ErrorKind::TooManyLogs => too_many_topics(),
+                ErrorKind::TooManyLogs => {
+                    plain(StatusCode::INSUFFICIENT_STORAGE, "The server has too many topics.\n")
+                }
                 ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Closed => {
                     retry_later("The store cannot accept the event. Try again later.\n")
                 }
@@ -54,7 +67,8 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotStarted => f.write_str("the broker belongs to no server, or its server has not started"),
-            Self::TooManyTopics => f.write_str("the broker has too many topics in use"),
+            Self::TooManyOfClient => f.write_str("the client has too many subscriptions"),
+            Self::TooManySubscriptions => f.write_str("the broker has too many subscriptions"),
             Self::Busy => f.write_str("the store's queue is full"),
             Self::Closed => f.write_str("the server is draining"),
             Self::Store(error) => error.fmt(f),

@@ -15,16 +15,17 @@
 // This module must not know HTTP routes. Handlers and `pubsub::topics` call it.
 
 mod error;
+mod log;
 mod name;
 mod publish;
 mod registry;
 mod settings;
+mod subscribers;
 mod subscription;
-mod topic;
+mod usage;
 
 use std::{
     fmt, io,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
@@ -52,14 +53,16 @@ use crate::{
 
 pub use super::event::{Event, EventNameError, PreparedEvent};
 pub use error::PublishError;
+pub use log::Subscriber;
 pub use name::{TopicName, TopicNameError};
 pub use publish::{Publish, Published};
 pub use settings::{BrokerSettings, TopicPolicy};
-pub use topic::Subscriber;
-
-use registry::Registry;
+pub(crate) use subscribers::ClientAddress;
 pub(crate) use subscription::TopicStream;
-use topic::OpenTopic;
+
+use log::OpenLog;
+use registry::{Registry, Use};
+use usage::{LogUse, Seat};
 
 /// A set of topics with their history and subscribers.
 ///
@@ -115,6 +118,8 @@ struct Shared {
     reconnects: AtomicU32,
     /// Store failures by operation.
     store_errors: LabeledCounter,
+    /// Refused subscriptions by limit.
+    refused: LabeledCounter,
 }
 
 impl Broker {
@@ -140,6 +145,7 @@ impl Broker {
             phase: AtomicU8::new(Phase::Open as u8),
             reconnects: AtomicU32::new(0),
             store_errors: LabeledCounter::default(),
+            refused: LabeledCounter::default(),
         }))
     }
 
@@ -185,7 +191,7 @@ impl Broker {
         self.0.phase.fetch_max(phase as u8, Ordering::SeqCst);
         let mut open = self.0.registry().start_closing_all();
         loop {
-            open.retain(|topic| !topic.fanout.try_close());
+            open.retain(|log| !log.fanout.try_close());
             if open.is_empty() || Instant::now() >= deadline {
                 return;
             }
@@ -208,8 +214,8 @@ impl Broker {
     }
 
     fn publish_new(&self, topic: &TopicName, event: NewEvent) -> Publish {
-        match self.open(topic, Phase::Draining) {
-            Ok(topic) => publish::publish(&self.0, topic, event),
+        match self.open(topic, Phase::Draining, Use::Publish) {
+            Ok(log) => publish::publish(log, event),
             Err(error) => Publish::failed(error),
         }
     }
@@ -224,17 +230,17 @@ impl Broker {
     /// Returns an error response if the topic cannot be opened: see [`PublishError`].
     pub fn subscribe(&self, topic: &TopicName, request: &Request) -> Response {
         let last = stream::last_event_id(request);
-        self.respond(topic, last.as_deref(), request.peer())
+        self.respond(topic, last.as_deref(), ClientAddress::of(request))
     }
 
     /// Creates the response of [`subscribe`](Self::subscribe) without a request. `last` is a position as
     /// text, or `earliest`. An empty text is `None`.
     pub fn stream(&self, topic: &TopicName, last: Option<&[u8]>) -> Response {
-        self.respond(topic, last, None)
+        self.respond(topic, last, ClientAddress::default())
     }
 
-    fn respond(&self, topic: &TopicName, last: Option<&[u8]>, peer: Option<SocketAddr>) -> Response {
-        match self.open_stream(topic, last, peer) {
+    fn respond(&self, topic: &TopicName, last: Option<&[u8]>, client: ClientAddress) -> Response {
+        match self.open_stream(topic, last, client) {
             Ok(events) => {
                 stream::response(Body::source(HeartbeatBody::new(events, self.0.settings.heartbeat)))
             }
@@ -247,11 +253,22 @@ impl Broker {
         &self,
         topic: &TopicName,
         last: Option<&[u8]>,
-        peer: Option<SocketAddr>,
+        client: ClientAddress,
     ) -> Result<TopicStream<F>, PublishError> {
-        let topic = self.open(topic, Phase::Open)?;
-        let options = topic.options(peer);
-        Ok(TopicStream::new(self.0.clone(), topic, options, last.and_then(ResumePoint::parse)))
+        let log = self.open(topic, Phase::Open, Use::Subscribe)?;
+        let options = log.options(topic, client.peer);
+        let seat = self.seat(log, &client)?;
+        Ok(TopicStream::new(seat, options, last.and_then(ResumePoint::parse)))
+    }
+
+    /// Takes a place for a subscription, or counts that there is none.
+    fn seat(&self, log: LogUse, client: &ClientAddress) -> Result<Seat, PublishError> {
+        let place = self.0.registry().subscribers.enter(client, &self.0.settings);
+        let place = place.inspect_err(|error| match error {
+            PublishError::TooManyOfClient => self.0.refused.add("client"),
+            _ => self.0.refused.add("total"),
+        })?;
+        Ok(Seat::new(log, place))
     }
 
     /// Closes a topic: each subscriber's stream ends after the events in its mailbox. The history stays in
@@ -263,28 +280,29 @@ impl Broker {
     ///
     /// If the future is dropped, some shards may not have the message yet. Call `close` again to finish.
     pub async fn close(&self, topic: &TopicName) {
-        let closing = self.0.registry().start_closing(topic);
-        for topic in closing {
-            topic.fanout.close().await;
-            self.0.registry().finish_closing(&topic);
+        let closing = self.0.registry().start_closing(topic.as_str());
+        for log in closing {
+            log.fanout.close().await;
+            self.0.registry().finish_closing(&log);
         }
     }
 
     /// Returns the counts of every open topic.
     pub fn topics_stats(&self) -> Vec<(TopicName, TopicStats)> {
-        self.0.registry().open().map(|(name, topic)| (name.clone(), topic.fanout.stats())).collect()
+        let registry = self.0.registry();
+        registry.open().map(|log| (TopicName(log.key.clone()), log.fanout.stats())).collect()
     }
 
     /// Returns the counts of a topic, or `None` if it is not open.
     pub fn stats(&self, topic: &TopicName) -> Option<TopicStats> {
-        Some(self.0.registry().get(topic)?.fanout.stats())
+        Some(self.0.registry().get(topic.as_str())?.fanout.stats())
     }
 
     /// Returns the position of the topic's last event.
     ///
     /// Returns `None` if the topic is not open, or if the store has not reported the end of its history yet.
     pub fn last(&self, topic: &TopicName) -> Option<Position> {
-        self.0.registry().get(topic)?.last()
+        self.0.registry().get(topic.as_str())?.last()
     }
 
     /// Returns the settings.
@@ -295,9 +313,14 @@ impl Broker {
     /// Returns the number of open topics, the sum of the counts of all topics, closed ones included, and the
     /// store's errors.
     pub(crate) fn totals(&self) -> TopicTotals {
-        let registry = self.0.registry();
+        let mut registry = self.0.registry();
+        registry.forget_expired(self.0.settings.topic_idle);
+        let forgotten = registry.forgotten();
         TopicTotals {
             topics: registry.open().len(),
+            subscriptions: registry.subscribers.total(),
+            forgotten: [("full", forgotten.full), ("idle", forgotten.idle)],
+            refused: ["client", "total"].map(|limit| (limit, self.0.refused.value(limit))),
             sum: registry.total(),
             store_errors: self.0.store_errors.all(),
         }
@@ -324,28 +347,27 @@ impl Broker {
         PublishError::NotStarted
     }
 
-    /// Returns a topic. Opens it if necessary, and closes an idle one if too many are open.
+    /// Returns the use of a topic's log. Opens it if necessary.
     ///
-    /// Fails if the broker has not started, if its phase is beyond `latest`, or if too many topics are in
-    /// use.
-    fn open(&self, name: &TopicName, latest: Phase) -> Result<Arc<OpenTopic>, PublishError> {
+    /// Fails if the broker has not started, or if its phase is beyond `latest`.
+    fn open(&self, topic: &TopicName, latest: Phase, wanted: Use) -> Result<LogUse, PublishError> {
         let fanout = self.0.fanout.get().ok_or_else(|| self.not_started())?;
+        let settings = &self.0.settings;
         let mut registry = self.0.registry();
-        // Checked under the lock, so that a drain closes every topic.
+        // Checked under the lock, so that a drain closes every log.
         if self.0.phase.load(Ordering::SeqCst) > latest as u8 {
             return Err(PublishError::Closed);
         }
-        if let Some(topic) = registry.get(name) {
-            return Ok(topic);
+        if let Some(log) = registry.acquire(topic.as_str(), wanted, settings) {
+            return Ok(LogUse::new(self.0.clone(), log));
         }
-        registry.make_room(self.0.settings.topics)?;
-        let policy = self.0.settings.policy_of(name);
+        let policy = settings.policy_of(topic);
         let relays = fanout.topic(policy.bounds(), policy.overflow.clone());
-        let topic = Arc::new(OpenTopic::new(name.clone(), relays, policy));
-        registry.insert(&topic);
+        let log = Arc::new(OpenLog::new(topic.0.clone(), relays, policy));
+        registry.insert(&log, wanted, settings);
         drop(registry);
-        topic.read_last(&*self.0.store);
-        Ok(topic)
+        log.read_last(&*self.0.store);
+        Ok(LogUse::new(self.0.clone(), log))
     }
 }
 

@@ -16,7 +16,7 @@ const NAME_BYTES: usize = 256;
 /// assert!("news//sport".parse::<TopicName>().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TopicName(Arc<str>);
+pub struct TopicName(pub(super) Arc<str>);
 
 impl TopicName {
     /// Returns the name as a string.

@@ -10,7 +10,7 @@ use std::{
 
 use windlass_actors::fanout::{DeliveryReport, Receipt};
 
-use super::{PublishError, Shared, topic::OpenTopic};
+use super::{PublishError, Shared, log::OpenLog, usage::LogUse};
 use crate::{
     pubsub::event::{EncodedEvent, NewEvent},
     replay::{self, Append, Appended, Durability, Position, StoreError, StoreFuture},
@@ -82,17 +82,18 @@ impl Future for Publish {
 }
 
 /// Appends an event to the store. The store's completion delivers it to the subscribers.
-pub(super) fn publish(shared: &Arc<Shared>, topic: Arc<OpenTopic>, event: NewEvent) -> Publish {
+pub(super) fn publish(log: LogUse, event: NewEvent) -> Publish {
     let plain = event.event();
-    let mut append = Append::new(topic.key.clone(), plain.data().clone()).durability(topic.policy.durability);
+    let mut append =
+        Append::new(log.store_key.clone(), plain.data().clone()).durability(log.policy.durability);
     append.name = plain.name().cloned();
     let (done, answer) = replay::completion();
-    let broker = Arc::clone(shared);
+    let broker = Arc::clone(&log.broker);
     let stored = Box::new(move |outcome: Result<Appended, StoreError>| {
-        let position = broker.check_append(&topic, outcome);
-        done(Ok(position.map(|position| deliver(&broker, &topic, event.encode_shared(position)))));
+        let position = log.broker.check_append(&log, outcome);
+        done(Ok(position.map(|position| deliver(&log, event.encode_shared(position)))));
     });
-    match shared.store.append(append, stored) {
+    match broker.store.append(append, stored) {
         Ok(()) => Publish(PublishState::InFlight(answer)),
         Err(_) => Publish::failed(PublishError::Busy),
     }
@@ -101,11 +102,11 @@ pub(super) fn publish(shared: &Arc<Shared>, topic: Arc<OpenTopic>, event: NewEve
 impl Shared {
     /// Returns the position of an appended event, and counts a failure of the store.
     ///
-    /// Returns `Ok(None)` if the store failed and the topic's durability does not require that events are
+    /// Returns `Ok(None)` if the store failed and the log's durability does not require that events are
     /// stored.
     fn check_append(
         &self,
-        topic: &OpenTopic,
+        log: &OpenLog,
         outcome: Result<Appended, StoreError>,
     ) -> Result<Option<Position>, PublishError> {
         let error = match outcome {
@@ -116,32 +117,28 @@ impl Shared {
             return Err(PublishError::Store(error));
         }
         self.count_store_error(&error);
-        if topic.policy.durability == Durability::Fsynced {
-            Err(PublishError::Store(error))
-        } else {
-            Ok(None)
-        }
+        if log.policy.durability == Durability::Fsynced { Err(PublishError::Store(error)) } else { Ok(None) }
     }
 }
 
-/// Delivers an event to the topic's subscribers.
-fn deliver(broker: &Shared, topic: &OpenTopic, event: EncodedEvent) -> Published {
+/// Delivers an event to the subscribers of its log.
+fn deliver(log: &LogUse, event: EncodedEvent) -> Published {
     let position = event.position;
-    let receipt = fan_out(topic, event.clone()).or_else(|| {
-        // The topic was closed in the meantime. If it is open again, its new subscribers are owed this event.
-        let reopened = broker.registry().get(&topic.name)?;
+    let receipt = fan_out(log, event.clone()).or_else(|| {
+        // The log was closed in the meantime. If it is open again, its new subscribers are owed this event.
+        let reopened = log.broker.registry().get(&log.key)?;
         fan_out(&reopened, event)
     });
     Published { position, receipt }
 }
 
-/// Records the event's position and passes the event to the relays. Returns `None` if the topic is closed.
-fn fan_out(topic: &OpenTopic, event: EncodedEvent) -> Option<Receipt<EncodedEvent>> {
+/// Records the event's position and passes the event to the relays. Returns `None` if the log is closed.
+fn fan_out(log: &OpenLog, event: EncodedEvent) -> Option<Receipt<EncodedEvent>> {
     match event.position {
         Some(position) => {
-            topic.record(position);
-            topic.fanout.publish_with_seq(position.seq(), event).ok()
+            log.record(position);
+            log.fanout.publish_with_seq(position.seq(), event).ok()
         }
-        None => topic.fanout.publish_unnumbered(event).ok(),
+        None => log.fanout.publish_unnumbered(event).ok(),
     }
 }

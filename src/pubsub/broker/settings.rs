@@ -47,9 +47,22 @@ impl TopicPolicy {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BrokerSettings {
-    /// Maximum number of open topics. Default 10,000. At the limit a new topic replaces an idle one, whose
-    /// history stays in the store.
+    /// Maximum number of open topics that had an event. Default 10,000. At the limit a new one replaces the
+    /// least recently used topic without subscribers, whose history stays in the store. If every topic has
+    /// subscribers, the limit is exceeded.
     pub topics: usize,
+    /// Time after which a topic without subscribers and events is no longer open. Its history stays in the
+    /// store. It is checked when a topic has its first event, and when the metrics are read. Default `None`:
+    /// no limit.
+    pub topic_idle: Option<Duration>,
+    /// Maximum number of subscriptions of all clients. Default 1,000,000. Further ones are answered with 503.
+    pub subscriptions: usize,
+    /// Maximum number of subscriptions of one client. Default 10,000. Further ones are answered with 429.
+    ///
+    /// A client is an [address](crate::Request::client), or an IPv6 network of 64 bits. Clients behind a
+    /// proxy that is not [trusted](crate::Builder::trusted_proxies) are one client. Clients without an
+    /// address, such as those of a Unix socket, have no limit of their own.
+    pub client_subscriptions: usize,
     /// Policy of topics that match no pattern.
     pub policy: TopicPolicy,
     /// Policies by pattern. The first pattern that matches wins. A pattern is a topic name, or a prefix
@@ -71,6 +84,9 @@ impl Default for BrokerSettings {
     fn default() -> Self {
         Self {
             topics: 10_000,
+            topic_idle: None,
+            subscriptions: 1_000_000,
+            client_subscriptions: 10_000,
             policy: TopicPolicy::default(),
             patterns: Vec::new(),
             retention: Retention::default(),

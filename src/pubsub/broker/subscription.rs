@@ -1,17 +1,14 @@
 //! The event stream of one subscriber: stored events first, then live ones.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use windlass_actors::{
     OutletKey,
-    fanout::{Delivery, Gap, SubscribeOptions, Subscription, TopicError},
+    fanout::{Delivery, Gap, Interest, SubscribeOptions, Subscription, TopicError},
 };
 
-use super::{Shared, topic::OpenTopic};
+use super::{Shared, usage::Seat};
 use crate::{
     body::{BoxError, OutletAnswer},
     proto::h1::encode::SharedChunk,
@@ -46,34 +43,33 @@ enum StreamState<F> {
 
 /// A stream of a topic's events in the format `F`.
 pub(crate) struct TopicStream<F> {
-    broker: Arc<Shared>,
-    topic: Arc<OpenTopic>,
-    options: SubscribeOptions,
+    /// Before `seat`: a subscription ends before the use of its log.
     state: StreamState<F>,
+    options: SubscribeOptions,
     server_drains: bool,
+    seat: Seat,
 }
 
 impl<F: EventFormat> TopicStream<F> {
-    pub(super) fn new(
-        broker: Arc<Shared>,
-        topic: Arc<OpenTopic>,
-        options: SubscribeOptions,
-        resume: Option<ResumePoint>,
-    ) -> Self {
-        Self { broker, topic, options, state: StreamState::New(resume), server_drains: false }
+    pub(super) fn new(seat: Seat, options: SubscribeOptions, resume: Option<ResumePoint>) -> Self {
+        Self { state: StreamState::New(resume), options, server_drains: false, seat }
+    }
+
+    fn broker(&self) -> &Shared {
+        &self.seat.log.broker
     }
 
     /// Subscribes on the current shard.
     fn subscribe(&mut self, resume: Option<ResumePoint>) -> Result<(), TopicError> {
-        let (topic, options) = (&self.topic, self.options.clone());
+        let (log, options) = (&self.seat.log, self.options.clone());
         self.state = match resume {
             Some(ResumePoint::Stored(start)) => {
-                let subscription = topic.fanout.subscribe_catching_up(options)?;
-                let history = History::new(self.broker.store.clone(), topic.key.clone(), start);
+                let subscription = log.fanout.subscribe_catching_up(Interest::all(), options)?;
+                let history = History::new(log.broker.store.clone(), log.store_key.clone(), start);
                 StreamState::Replaying(subscription, history)
             }
-            Some(ResumePoint::UnknownId) => StreamState::UnknownId(topic.fanout.subscribe_with(options)?),
-            None => StreamState::Live(topic.fanout.subscribe_with(options)?),
+            Some(ResumePoint::UnknownId) => StreamState::UnknownId(log.fanout.subscribe_with(options)?),
+            None => StreamState::Live(log.fanout.subscribe_with(options)?),
         };
         Ok(())
     }
@@ -81,19 +77,19 @@ impl<F: EventFormat> TopicStream<F> {
     /// Returns the reconnection delay that the stream starts with; `None` without one in the settings, or if
     /// the format cannot send it.
     fn first_retry(&self) -> Option<F::Output> {
-        F::retry(u64::try_from(self.broker.settings.retry?.as_millis()).unwrap_or(u64::MAX))
+        F::retry(u64::try_from(self.broker().settings.retry?.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Returns the reconnection delay that the stream ends with when the server drains; `None` if the format
     /// cannot send it.
     fn final_retry(&self) -> Option<F::Output> {
-        F::retry(self.broker.next_reconnect_millis())
+        F::retry(self.broker().next_reconnect_millis())
     }
 
     /// Returns `true` if the server drains.
     #[cfg(feature = "ws")]
     pub(crate) fn is_draining(&self) -> bool {
-        self.broker.is_draining()
+        self.broker().is_draining()
     }
 
     /// Polls for the next output. Returns `None` at the end of the stream.
@@ -166,7 +162,7 @@ impl<F: EventFormat> TopicStream<F> {
             Delivery::Removed => return self.poll_removed(),
             Delivery::Closed => {
                 self.state = StreamState::Ended;
-                let retry = if self.broker.is_draining() { self.final_retry() } else { None };
+                let retry = if self.broker().is_draining() { self.final_retry() } else { None };
                 return Poll::Ready(retry.map(Ok));
             }
         };
@@ -206,7 +202,7 @@ impl<F: EventFormat> TopicStream<F> {
     fn gap(&self, missed: Gap) -> F::Output {
         let Gap { from, to, .. } = missed;
         // All positions of a topic have one epoch. The position of an event is recorded before its delivery.
-        match self.topic.last().map(|last| move |seq| Position::new(last.epoch(), seq)) {
+        match self.seat.log.last().map(|last| move |seq| Position::new(last.epoch(), seq)) {
             // Events that the store failed to keep have no position. The gap names the position before them.
             Some(at) if missed.is_unnumbered() => F::gap(Some(at(to)), GapDetails::after(Some(at(to)))),
             Some(at) => gap_between::<F>(at(from), at(to)),
@@ -215,9 +211,9 @@ impl<F: EventFormat> TopicStream<F> {
     }
 
     fn history_failed(&self, error: StoreError) -> BoxError {
-        self.broker.count_store_error(&error);
-        let topic = &self.topic.name;
-        tracing::error!(%error, %topic, "failed to read the stored events, ending the stream");
+        self.broker().count_store_error(&error);
+        let topic = &*self.seat.log.key;
+        tracing::error!(%error, topic, "failed to read the stored events, ending the stream");
         Box::new(error)
     }
 }

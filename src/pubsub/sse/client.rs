@@ -1,10 +1,10 @@
 //! The handle through which a handler sends events to one client.
 
-use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc};
+use std::{fmt, future::poll_fn, sync::Arc};
 
 use super::{SendError, SubscribeError, queue::Queue, recorder::Recorder};
 use crate::pubsub::{
-    broker::{Broker, TopicName},
+    broker::{Broker, ClientAddress, TopicName},
     event::{Event, NewEvent, PreparedEvent},
 };
 
@@ -17,12 +17,12 @@ use crate::pubsub::{
 pub struct Client {
     queue: Arc<Queue>,
     recorder: Option<Arc<Recorder>>,
-    peer: Option<SocketAddr>,
+    address: ClientAddress,
 }
 
 impl Client {
-    pub(super) fn new(queue: Arc<Queue>, recorder: Option<Arc<Recorder>>, peer: Option<SocketAddr>) -> Self {
-        Self { queue, recorder, peer }
+    pub(super) fn new(queue: Arc<Queue>, recorder: Option<Arc<Recorder>>, address: ClientAddress) -> Self {
+        Self { queue, recorder, address }
     }
 
     /// Sends an event. Events of one sender leave in order.
@@ -87,7 +87,7 @@ impl Client {
         topic: &TopicName,
         last: Option<&[u8]>,
     ) -> Result<(), SubscribeError> {
-        let events = broker.open_stream(topic, last, self.peer).map_err(SubscribeError::Broker)?;
+        let events = broker.open_stream(topic, last, self.address).map_err(SubscribeError::Broker)?;
         self.queue.add_subscription(events)
     }
 

@@ -1,6 +1,6 @@
 //! The response that carries a handler's event stream.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use super::{
     Client, Settings,
@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     body::Body,
-    pubsub::stream::{self, HeartbeatBody},
+    pubsub::{
+        broker::ClientAddress,
+        stream::{self, HeartbeatBody},
+    },
     request::Request,
     response::Response,
 };
@@ -43,7 +46,7 @@ pub(super) struct StreamSetup {
     queue: Arc<Queue>,
     recorder: Option<Arc<Recorder>>,
     last_event_id: Option<Vec<u8>>,
-    peer: Option<SocketAddr>,
+    address: ClientAddress,
 }
 
 impl StreamSetup {
@@ -51,7 +54,7 @@ impl StreamSetup {
         let recorder = settings.replay.as_ref().map(|replay| Arc::new(Recorder::new(replay, request)));
         let last_event_id = recorder.as_ref().and_then(|_| stream::last_event_id(request));
         let queue = Queue::new(settings.clone(), request.counters());
-        Self { queue, recorder, last_event_id, peer: request.peer() }
+        Self { queue, recorder, last_event_id, address: ClientAddress::of(request) }
     }
 
     /// Creates the response. Its body starts the handler.
@@ -60,8 +63,8 @@ impl StreamSetup {
         F: FnOnce(Client) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        let Self { queue, recorder, last_event_id, peer } = self;
-        let client = Client::new(queue.clone(), recorder.clone(), peer);
+        let Self { queue, recorder, last_event_id, address } = self;
+        let client = Client::new(queue.clone(), recorder.clone(), address);
         let start: StartHandler = Box::new(move |client| Box::pin(handler(client)));
         let heartbeat = queue.settings.heartbeat;
         let events = HandlerStream::new(queue, recorder, last_event_id.as_deref(), client, start);

@@ -10,7 +10,7 @@ use crate::{
     body::OutletAnswer,
     proto::ws::Prepared as Frames,
     pubsub::{
-        broker::{Broker, Event, PublishError, TopicName, TopicStream},
+        broker::{Broker, ClientAddress, Event, PublishError, TopicName, TopicStream},
         event::JsonText,
         stream::last_event_id,
     },
@@ -29,7 +29,7 @@ pub(super) fn is_handshake(request: &Request) -> bool {
 /// Answers a request that opens a WebSocket to a topic. The caller has checked that it may subscribe.
 pub(super) fn open(service: &TopicService, request: &Request, topic: TopicName) -> Response {
     let last = last_event_id(request);
-    let events = match service.broker.open_stream(&topic, last.as_deref(), request.peer()) {
+    let events = match service.broker.open_stream(&topic, last.as_deref(), ClientAddress::of(request)) {
         Ok(events) => events,
         Err(error) => return error.to_response(),
     };

@@ -1,8 +1,8 @@
-//! A topic that the broker has open.
+//! A log that the broker has open.
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
 };
 
 use bytes::Bytes;
@@ -14,21 +14,27 @@ use crate::{
     replay::{Position, Query, ReplayStore, Start, Window},
 };
 
-/// A topic with publishers or subscribers.
-pub(super) struct OpenTopic {
-    pub(super) name: TopicName,
-    /// The name as a key of the store.
-    pub(super) key: Bytes,
+/// Key of a log: the name of its topic.
+pub(super) type LogKey = Arc<str>;
+
+/// A log with publishers or subscribers.
+pub(super) struct OpenLog {
+    pub(super) key: LogKey,
+    /// The key for the store.
+    pub(super) store_key: Bytes,
     pub(super) fanout: Topic<EncodedEvent>,
     pub(super) policy: TopicPolicy,
+    /// Number of streams and events in flight that use the log. It rises only under the lock of the registry.
+    pub(super) users: AtomicUsize,
     /// The highest position known so far.
     last: Mutex<Option<Position>>,
 }
 
-impl OpenTopic {
-    pub(super) fn new(name: TopicName, fanout: Topic<EncodedEvent>, policy: TopicPolicy) -> Self {
-        let key = Bytes::copy_from_slice(name.as_str().as_bytes());
-        Self { name, key, fanout, policy, last: Mutex::default() }
+impl OpenLog {
+    /// Creates a log with one user.
+    pub(super) fn new(key: LogKey, fanout: Topic<EncodedEvent>, policy: TopicPolicy) -> Self {
+        let store_key = Bytes::copy_from_slice(key.as_bytes());
+        Self { key, store_key, fanout, policy, users: AtomicUsize::new(1), last: Mutex::default() }
     }
 
     /// Records the position of an event, unless a higher one is recorded.
@@ -44,27 +50,27 @@ impl OpenTopic {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the subscription options for a client at this address.
-    pub(super) fn options(&self, peer: Option<SocketAddr>) -> SubscribeOptions {
+    /// Returns the options of a client's subscription to a topic of the log.
+    pub(super) fn options(&self, topic: &TopicName, peer: Option<SocketAddr>) -> SubscribeOptions {
         let options = SubscribeOptions::new(self.policy.bounds(), self.policy.overflow.clone());
         match self.policy.overflow {
             Policy::Always(_) => options,
             // Only a callback reads the subscriber.
-            Policy::Ask(_) => options.with_identity(Arc::new(Subscriber { topic: self.name.clone(), peer })),
+            Policy::Ask(_) => options.with_identity(Arc::new(Subscriber { topic: topic.clone(), peer })),
         }
     }
 
-    /// Asks the store for the end of the topic's stored history, and records it when the answer comes.
+    /// Asks the store for the end of the log's stored history, and records it when the answer comes.
     ///
     /// If the store fails, the next event records it.
     pub(super) fn read_last(self: &Arc<Self>, store: &dyn ReplayStore) {
-        let topic = Arc::clone(self);
-        let query = Query::new(topic.key.clone(), Start::Earliest).window(Window {
+        let log = Arc::clone(self);
+        let query = Query::new(log.store_key.clone(), Start::Earliest).window(Window {
             events: 1,
             bytes: 1,
             ..Window::default()
         });
-        store.read(query, Box::new(move |page| page.iter().for_each(|page| topic.record(page.end))));
+        store.read(query, Box::new(move |page| page.iter().for_each(|page| log.record(page.end))));
     }
 }
 
