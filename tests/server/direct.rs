@@ -195,15 +195,18 @@ fn idle_streams_of_every_protocol_get_their_events_directly() {
     }
 }
 
-/// A stream whose window is used up gets no event directly, and none is lost or out of order.
+/// A stream whose window is used up gets no event directly, and none is lost or out of order: neither if the
+/// events come one by one, nor if a burst of them is written at once.
 #[test]
 fn a_short_window_shuts_the_outlet_until_it_is_opened() {
-    for over in [Over::Http2, Over::WebSocketOverHttp2] {
+    let ways = [Over::Http2, Over::WebSocketOverHttp2].map(|over| [(over, false), (over, true)]);
+    for (over, in_a_burst) in ways.into_iter().flatten() {
         let mut served = Served::start(over, false, |settings| settings.policy.mailbox_events = 1000);
-        (0..20).for_each(|_| served.publish(500, true));
+        (0..19).for_each(|_| served.publish(500, !in_a_burst));
+        served.publish(500, true);
         let shut = served.stats().direct;
         (0..20).for_each(|_| served.publish(500, true));
-        assert_eq!(served.stats().direct, shut, "the window is used up");
+        assert_eq!(served.stats().direct, shut, "the window is used up, {over:?}, burst {in_a_burst}");
         served.read_all(40);
         for number in 41..=60 {
             served.publish(20, true);

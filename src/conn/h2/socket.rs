@@ -144,7 +144,7 @@ impl H2 {
             tunnel.wait = Wait::Nothing;
             self.core.rest(key);
         }
-        if self.core.room(key) > 0 && self.room(io) > 0 {
+        if self.core.room(key).min(self.room(io)) > tunnel.unsent_bytes() {
             tunnel.endpoint.open_outlet(env, io.id, key.id());
         }
         if let Some(end) = tunnel.endpoint.end(env.now)

@@ -43,12 +43,17 @@ impl Tunnel {
     /// sent.
     pub(super) fn deliver(&mut self, env: &Env) -> usize {
         self.endpoint.deliver(env, &mut self.outbox, self.piece.len());
+        self.unsent_bytes()
+    }
+
+    /// Returns how many bytes wait to be sent.
+    pub(super) fn unsent_bytes(&self) -> usize {
         self.piece.len() + self.outbox.len()
     }
 
     /// Returns `true` if bytes wait to be sent.
     pub(super) fn has_unsent(&self) -> bool {
-        !self.piece.is_empty() || !self.outbox.is_empty()
+        self.unsent_bytes() > 0
     }
 
     /// Removes and returns the next bytes to send, at most `room`; empty if none wait.
