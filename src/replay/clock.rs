@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::Arc,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -36,6 +37,33 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
     }
+}
+
+/// Bits of a use's stamp below its time in milliseconds.
+const USE_BITS: u32 = 20;
+
+/// Source of stamps that order the uses of logs: by time, and within a millisecond by their count.
+#[derive(Debug, Default)]
+pub(super) struct UseClock(AtomicU64);
+
+impl UseClock {
+    /// Returns the stamp of a use at this time. More than 2^20 uses in one millisecond may be out of order.
+    pub(super) fn stamp(&self, now_ms: u64) -> u64 {
+        (now_ms << USE_BITS) | (self.0.fetch_add(1, Relaxed) % (1 << USE_BITS))
+    }
+}
+
+/// Time in milliseconds during which a log counts as in use after a use.
+const IN_USE_MS: u64 = 10_000;
+
+/// Returns `true` if the last use with this stamp was so short ago that the log counts as in use.
+pub(super) fn is_in_use(stamp: u64, now_ms: u64) -> bool {
+    last_use_ms(stamp).saturating_add(IN_USE_MS) > now_ms
+}
+
+/// Returns the time of a use in milliseconds since 1970.
+pub(super) fn last_use_ms(stamp: u64) -> u64 {
+    stamp >> USE_BITS
 }
 
 /// Converts milliseconds since 1970 to a [`SystemTime`]. A value out of its range becomes 1970.

@@ -70,7 +70,7 @@ impl Event {
     /// Returns the bytes that retention and page windows count: name, data, attributes, the labels after the
     /// first, and [`EVENT_OVERHEAD_BYTES`].
     pub fn size_bytes(&self) -> usize {
-        size_bytes(self.name.as_ref(), &self.data, &self.labels, self.attributes())
+        size_bytes(self.name.as_ref(), &self.data, &self.labels, self.attributes.as_deref())
     }
 
     /// Returns `true` if the event passes the filter.
@@ -162,7 +162,7 @@ impl Append {
 
     /// Returns the bytes that retention and page windows will count for the event.
     pub fn size_bytes(&self) -> usize {
-        size_bytes(self.name.as_ref(), &self.data, &self.labels, self.attributes())
+        size_bytes(self.name.as_ref(), &self.data, &self.labels, self.attributes.as_deref())
     }
 }
 
@@ -201,9 +201,10 @@ pub(super) fn size_bytes(
     name: Option<&Bytes>,
     data: &Bytes,
     labels: &Labels,
-    attributes: &Attributes,
+    attributes: Option<&Attributes>,
 ) -> usize {
     let more_labels = labels.total_bytes() - labels.first().map_or(0, Bytes::len);
     let name = name.map_or(0, Bytes::len);
-    name + data.len() + more_labels + attributes.total_bytes() + EVENT_OVERHEAD_BYTES
+    let attributes = attributes.map_or(0, Attributes::total_bytes);
+    name + data.len() + more_labels + attributes + EVENT_OVERHEAD_BYTES
 }

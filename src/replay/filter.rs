@@ -125,9 +125,28 @@ impl Filter {
         has_label && self.accepts_rest(&EventHeader { labels, tags, private })
     }
 
+    /// Returns `true` if the filter has rules about labels.
+    pub(super) fn has_label_rules(&self) -> bool {
+        self.label_rules().is_some()
+    }
+
+    /// Returns the labels that the filter accepts, without those of prefixes.
+    pub(super) fn exact_labels(&self) -> &[Bytes] {
+        self.label_rules().map_or(&[], |rules| &rules.exact)
+    }
+
+    /// Returns the prefixes of the labels that the filter accepts.
+    pub(super) fn label_prefixes(&self) -> &[Bytes] {
+        self.label_rules().map_or(&[], |rules| &rules.prefixes)
+    }
+
+    fn label_rules(&self) -> Option<&LabelRules> {
+        self.0.as_ref().and_then(|rules| rules.labels.as_ref())
+    }
+
     /// Returns `true` if an event with this label can pass.
     pub(super) fn accepts_label(&self, label: &[u8]) -> bool {
-        let Some(rules) = self.0.as_ref().and_then(|rules| rules.labels.as_ref()) else { return true };
+        let Some(rules) = self.label_rules() else { return true };
         rules.exact.binary_search_by(|exact| exact.as_ref().cmp(label)).is_ok()
             || rules.prefixes.iter().any(|prefix| label.starts_with(prefix))
     }

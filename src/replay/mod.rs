@@ -21,6 +21,19 @@
 //!   both ends.
 //! - Otherwise the page continues directly after the position.
 //!
+//! # Filters and gaps
+//!
+//! The numbers of a filtered page are not consecutive, and that is no gap. A store knows for each label the
+//! largest number of an event that retention has removed. So a filtered read reports a gap only if an event
+//! may be missing that the filter matches:
+//!
+//! - Retention has removed an event with a matching label after the position asked for. What other rules than
+//!   those about labels say of a removed event is not known, so each such event counts.
+//! - Numbers were lost in a crash, or an event is damaged.
+//!
+//! Retention keeps the newest events of each label ([`Retention::label_events`]), so a busy label does not
+//! push out those of a quiet one.
+//!
 //! # Callbacks instead of futures
 //!
 //! [`ReplayStore::append`] takes a callback and returns at once. It is not an `async fn`, for three reasons:
@@ -46,6 +59,8 @@ pub mod durable;
 mod error;
 mod event;
 mod filter;
+mod fingerprint;
+mod label_table;
 mod labels;
 mod memory;
 mod page;
@@ -66,5 +81,8 @@ pub use memory::MemoryStore;
 pub use page::{Continuity, Gap, GapReason, Page, Query, Reset, Start, Window};
 pub use page_builder::{Entry, PageBuilder};
 pub use position::{Epoch, Position, PositionError};
-pub use settings::{LogInfo, Retention, StoreLimits};
+pub use settings::{
+    ID_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES, LABEL_OVERHEAD_BYTES, LOG_OVERHEAD_BYTES, LogInfo, Retention,
+    RetentionPolicy, StoreLimits,
+};
 pub use store::{Appended, RejectedAppend, ReplayStore};

@@ -2,6 +2,8 @@
 
 use std::{future::poll_fn, task::Poll};
 
+use bytes::Bytes;
+
 use super::{
     Append, Durability, Page, Position, Query, StoreError,
     completion::{Completion, StoreFuture, completion},
@@ -47,8 +49,8 @@ pub struct RejectedAppend {
 /// # Contract
 ///
 /// - **Order.** Appends of one thread to one log are stored in the order of the calls. The completions of a
-///   log run in the order of the positions, whichever threads appended. So a caller that delivers events
-///   from completions delivers them in order.
+///   log run in the order of the positions, whichever threads appended, except those of repeats. So a caller
+///   that delivers events from completions delivers them in order.
 /// - **Positions.** Within an epoch, the position of a log increases by one with each event. A position
 ///   that a completion or a page has reported never stands for another event, not even after a crash. A store
 ///   that cannot know which positions it reported skips a range or starts a new epoch.
@@ -57,6 +59,11 @@ pub struct RejectedAppend {
 ///   one number for each such append, which readers see as a gap.
 /// - **Read your writes.** An event is in every page requested after its completion ran, until retention
 ///   removes it.
+/// - **Filters.** A page has exactly the events that its filter matches. It reports a gap only if an event
+///   may be missing that the filter matches. Retention keeps the newest events of each label.
+/// - **Keys.** Of the appends with one idempotency key to one log, within a window, only the first is stored.
+///   The others get its position if their content is the same, and [`KeyReused`](super::ErrorKind::KeyReused)
+///   otherwise. The window survives with the events.
 /// - **No silent loss.** Pages are built by [`PageBuilder`](super::PageBuilder), so missing events are a gap.
 /// - **No blocking.** [`append`](Self::append) and [`read`](Self::read) neither wait nor access a disk or a
 ///   socket, because shards call them. The work happens on other threads, in bounded queues.
@@ -76,6 +83,15 @@ pub trait ReplayStore: Send + Sync + 'static {
 
     /// Reads a page. A position that the store cannot continue from is not an error: the page reports it.
     fn read(&self, query: Query, done: Completion<Page>);
+
+    /// Finds the earliest stored event of a log with this id, which its publisher chose. Calls `done` with
+    /// `None` if there is none. Like [`read`](Self::read) it neither waits nor accesses a disk.
+    ///
+    /// Default: finds nothing, for stores that do not keep such ids.
+    fn find_id(&self, log: Bytes, id: Bytes, done: Completion<Option<Position>>) {
+        let _ = (log, id);
+        done(Ok(None));
+    }
 
     /// Returns the failure that the store has not recovered from, such as a full disk or a damaged file, or
     /// `None` if it works. Never blocks.
@@ -124,6 +140,17 @@ pub trait ReplayStore: Send + Sync + 'static {
         self.read(query, done);
         result.wait()
     }
+
+    /// Finds an event by its id and blocks this thread until the answer is there. Not for shards.
+    ///
+    /// # Errors
+    ///
+    /// The error of the search.
+    fn find_id_blocking(&self, log: Bytes, id: Bytes) -> Result<Option<Position>, StoreError> {
+        let (done, result) = completion();
+        self.find_id(log, id, done);
+        result.wait()
+    }
 }
 
 impl dyn ReplayStore {
@@ -159,6 +186,17 @@ impl dyn ReplayStore {
             })
             .await;
         }
+    }
+
+    /// Finds an event by its id. Works on any executor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not cancel the search; the answer is discarded.
+    pub fn find_id_async(&self, log: Bytes, id: Bytes) -> StoreFuture<Option<Position>> {
+        let (done, result) = completion();
+        self.find_id(log, id, done);
+        result
     }
 
     /// Reads a page. Works on any executor.

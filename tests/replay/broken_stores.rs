@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use bytes::Bytes;
 use windlass::replay::{
     Append, Appended, Completion, Continuity, Durability, Epoch, MemoryStore, Page, Position, Query,
     RejectedAppend, ReplayStore, Reset, Retention, Start, StoreLimits,
@@ -24,6 +25,13 @@ enum Defect {
     LosesEventsOnReopen,
     ReusesPositionsOnReopen,
     ReturnsOneEventPerPage,
+    DropsLabels,
+    IgnoresFilters,
+    ExaminesEverything,
+    ReportsGapsOfOtherLabels,
+    ForgetsKeys,
+    IgnoresContentOfRepeats,
+    IgnoresIds,
 }
 
 /// Memory store with one defect.
@@ -58,9 +66,18 @@ impl BrokenStore {
 
 impl ReplayStore for BrokenStore {
     fn append(&self, mut append: Append, done: Completion<Appended>) -> Result<(), RejectedAppend> {
+        // Events with tags are those that are read back.
+        let is_keyed = append.attributes().key.is_some() && append.attributes().tags.is_empty();
         match self.defect {
             Defect::SkipsNumbers => drop(self.correct.append_blocking(append.clone())),
             Defect::DropsNames => append.name = None,
+            Defect::DropsLabels => append = append.labels(["label"]),
+            Defect::ForgetsKeys if is_keyed => {
+                append = Append::new(append.log, append.data).durability(append.durability);
+            }
+            Defect::IgnoresContentOfRepeats if is_keyed => {
+                append = Append::new(append.log, "same").key("key").durability(append.durability);
+            }
             Defect::CompletesOutOfOrder if append.data == "concurrent" || append.data == "last" => {
                 self.complete_out_of_order(append, done);
                 return Ok(());
@@ -74,10 +91,17 @@ impl ReplayStore for BrokenStore {
         match (self.defect, query.start) {
             (Defect::IgnoresWindows, _) => query.window = windlass::replay::Window::default(),
             (Defect::ReturnsOneEventPerPage, _) => query.window.events = 1,
+            (Defect::IgnoresFilters, _) => query.filter = windlass::replay::Filter::all(),
+            (Defect::ExaminesEverything, _) => query.window.scanned = usize::MAX,
             _ => (),
         }
         let mut page = self.correct.read_blocking(query.clone()).unwrap();
         let Start::After(position) = query.start else { return done(Ok(page)) };
+        if self.defect == Defect::ReportsGapsOfOtherLabels && !query.filter.is_all() {
+            query.filter = windlass::replay::Filter::all();
+            page.continuity = self.correct.read_blocking(query).unwrap().continuity;
+            return done(Ok(page));
+        }
         match (self.defect, page.continuity) {
             (Defect::HidesGaps, Continuity::Gap(_))
             | (Defect::AcceptsPositionsBeyondTheEnd, Continuity::Reset(Reset::BeyondEnd)) => {
@@ -91,6 +115,13 @@ impl ReplayStore for BrokenStore {
             _ => (),
         }
         done(Ok(page));
+    }
+
+    fn find_id(&self, log: Bytes, id: Bytes, done: Completion<Option<Position>>) {
+        match self.defect {
+            Defect::IgnoresIds => done(Ok(None)),
+            _ => self.correct.find_id(log, id, done),
+        }
     }
 }
 
@@ -147,6 +178,13 @@ fn every_defect_violates_its_rule() {
         (Defect::LosesEventsOnReopen, "an event acknowledged as fsynced survives a reopening"),
         (Defect::ReusesPositionsOnReopen, "no position is assigned twice, reopenings included"),
         (Defect::ReturnsOneEventPerPage, "consecutive pages are complete and within their windows"),
+        (Defect::DropsLabels, "labels and attributes are read back unchanged"),
+        (Defect::IgnoresFilters, "a filtered read returns exactly the events that match"),
+        (Defect::ExaminesEverything, "a filtered page examines no more events than its window allows"),
+        (Defect::ReportsGapsOfOtherLabels, "removed events that the filter does not match are no gap"),
+        (Defect::ForgetsKeys, "a repeated idempotency key appends nothing"),
+        (Defect::IgnoresContentOfRepeats, "an idempotency key with other content is rejected"),
+        (Defect::IgnoresIds, "an id finds the earliest stored event with it"),
     ] {
         let violation =
             conformance::check(&Broken(defect)).expect_err(&format!("{defect:?} was not detected"));

@@ -192,7 +192,7 @@ fn retention_bounds_events_bytes_and_total_bytes() {
     append(&store, "topic", &"x".repeat(1000));
     assert_eq!(stored_data(&store, "topic").len(), 1);
 
-    let store = in_memory(retaining(|kept| kept.total_bytes = 10_000));
+    let store = in_memory(retaining(|kept| kept.total_bytes = 20_000));
     let topics = ["a", "b", "c", "d"];
     for _ in 0..100 {
         for topic in topics {
@@ -201,12 +201,14 @@ fn retention_bounds_events_bytes_and_total_bytes() {
     }
     let infos = store.logs_blocking().unwrap();
     let total: u64 = infos.iter().map(|info| info.bytes).sum();
-    assert!((9_000..=10_000).contains(&total), "{total}");
+    assert!((16_000..=18_000).contains(&total), "{total}");
     assert!(
         topics.iter().all(|topic| !stored_data(&store, topic).is_empty()),
         "each topic must keep at least one event"
     );
-    assert!(infos.iter().all(|info| info.end.seq() == 100 && info.events == stored_count(&store, &info.log)));
+    for info in infos {
+        assert_eq!((info.end.seq(), info.events), (100, stored_count(&store, &info.log)), "{info:?}");
+    }
 }
 
 fn stored_count(store: &DurableStore, topic: &bytes::Bytes) -> u64 {
@@ -250,37 +252,23 @@ fn wait_until(state: impl Fn() -> bool) {
 }
 
 #[test]
-fn an_expired_topic_frees_its_place_and_its_positions_are_not_reused() {
-    let clock = ManualClock::new();
-    let small = options(|options| {
-        options.retention.age = Some(Duration::from_secs(10));
-        options.limits.logs = 2;
-        options.clock = clock.clock();
-    });
+fn a_log_beyond_the_limit_replaces_another_whose_positions_are_not_reused() {
+    let small = options(|options| options.limits.logs = 2);
     let disk = MemoryDisk::default();
     let store = DurableStore::open_on(disk.disks(), small.clone()).unwrap();
     let old: Vec<_> = (0..5).map(|_| append(&store, "a", "old")).collect();
     append(&store, "b", "b");
-    let error = store.append_blocking(Append::new("c", "c")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooManyLogs);
-    append(&store, "b", "a refused append affects no other topic");
-
-    clock.advance(Duration::from_secs(11));
-    wait_until(|| stored_data(&store, "a").is_empty() && stored_data(&store, "b").is_empty());
     append(&store, "c", "c");
+    assert_eq!(store.logs_blocking().unwrap().len(), 2);
     drop(store);
     let store = DurableStore::open_on(disk.disks(), small).unwrap();
-    clock.advance(Duration::from_secs(11));
-    wait_until(|| stored_data(&store, "c").is_empty());
     for topic in ["d", "e", "a"] {
         append(&store, topic, "new");
-        clock.advance(Duration::from_secs(11));
-        wait_until(|| stored_data(&store, topic).is_empty());
     }
     let position = append(&store, "a", "new");
     assert!(!old.contains(&position));
     let page = page(&store, "a", Start::After(old[4]));
-    assert_eq!(page.events.len(), 1);
+    assert_eq!(page.events.len(), 2);
     assert!(matches!(page.continuity, Continuity::Gap(_)), "{:?}", page.continuity);
 }
 
@@ -316,11 +304,11 @@ fn the_files_are_private_to_the_user() {
 }
 
 #[test]
-fn evicting_events_of_other_topics_causes_no_sync() {
-    let store = in_memory(retaining(|kept| kept.total_bytes = 64 * 1024));
+fn trimming_other_logs_causes_no_sync() {
+    let store = in_memory(retaining(|kept| kept.total_bytes = 512 * 1024));
     let kept = |topic: &str| Append::new(topic.to_owned(), vec![b'x'; 1000]);
-    for n in 0..64 {
-        store.append_blocking(kept(&format!("old{n}")).durability(Durability::Fsynced)).unwrap();
+    for n in 0..480 {
+        store.append_blocking(kept(&format!("old{}", n % 4)).durability(Durability::Fsynced)).unwrap();
     }
     let before = store.counters();
     for _ in 0..40 {

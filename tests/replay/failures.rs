@@ -8,7 +8,7 @@ use std::{
 };
 
 use windlass::replay::{
-    Append, Continuity, Durability, ErrorKind, Operation, ReplayStore, Start, StoreError,
+    Append, Continuity, Durability, ErrorKind, GapReason, Operation, ReplayStore, Start, StoreError,
     durable::{DiskOpener, DurableStore, ErrorHook, Options},
 };
 
@@ -268,11 +268,23 @@ fn a_file_left_open_three_times_is_verified() {
     drop(store);
     let path = scratch.path().join("replay.redb");
     let mut image = fs::read(&path).unwrap();
-    // The changed byte is inside an event, so only verification finds it.
+    // The changed byte is inside an event. Without verification only readers of the event find it.
     let at = image.windows(9).position(|bytes| bytes == b"event 250").unwrap();
     image[at] = b'E';
     fs::write(&path, &image).unwrap();
-    assert_eq!(read_across_gaps(&DurableStore::open(scratch.path(), Options::default()).unwrap()).len(), 300);
+    let store = DurableStore::open(scratch.path(), Options::default()).unwrap();
+    let read = read_across_gaps(&store);
+    assert_eq!(read.len(), 299);
+    assert!(!read.iter().any(|data| data.ends_with("250")));
+    let before = page(&store, "topic", Start::Earliest).events[249].position;
+    let after = page(&store, "topic", Start::After(before));
+    assert!(
+        matches!(after.continuity, Continuity::Gap(gap)
+            if gap.reason == GapReason::Corrupt && gap.from == gap.to),
+        "{after:?}"
+    );
+    assert!(store.counters().damaged > 0);
+    drop(store);
     fs::write(scratch.path().join("replay.lock"), "1 3\n").unwrap();
     let error = DurableStore::open(scratch.path(), Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");

@@ -10,7 +10,7 @@ use std::{
 };
 
 use windlass::replay::{
-    Append, Durability, ReplayStore,
+    Append, Durability, Event, Filter, Matcher, Query, ReplayStore, Start,
     durable::{DurableStore, Options},
 };
 
@@ -38,10 +38,52 @@ fn a_kill_loses_nothing_acknowledged_as_fsynced() {
         if life % 2 == 1 {
             let store = DurableStore::open(scratch.path(), Options::default()).unwrap();
             oracle.check(&store, &mut random);
+            check_labels(&store);
         }
     }
     println!("{} kills, {} events acknowledged", rounds() * KILLS, oracle.acknowledged());
     assert!(oracle.acknowledged() as u64 > 4 * KILLS, "too few events were acknowledged to prove anything");
+}
+
+/// Labels of the events of the log `labels`, which also have an id and a key.
+const LABELS: [&[&str]; 3] = [&["x"], &["y"], &["x", "z"]];
+
+/// Returns an event of the log `labels`.
+fn labelled(number: usize, id: &str, data: &str) -> Append {
+    let event = Append::new("labels", data.to_owned()).labels(LABELS[number % 3].iter().copied());
+    event.id(id.to_owned()).key(id.to_owned())
+}
+
+/// Asserts that the tables of labels, ids and keys match the events.
+fn check_labels(store: &DurableStore) {
+    let read = |filter: Filter| {
+        let mut query = Query::new("labels", Start::Earliest).filter(filter);
+        let mut events = Vec::new();
+        loop {
+            let page = store.read_blocking(query.clone()).unwrap();
+            events.extend(page.events.iter().cloned());
+            if !page.has_more() {
+                return events;
+            }
+            query.start = Start::After(page.resume);
+        }
+    };
+    let all = read(Filter::all());
+    for label in ["x", "y", "z", "nothing"] {
+        let has_label = |event: &&Event| event.labels.iter().any(|other| other == label);
+        let wanted: Vec<Event> = all.iter().filter(has_label).cloned().collect();
+        assert_eq!(read(Filter::any_of([Matcher::label(label)])), wanted, "{label}");
+    }
+    for event in &all {
+        let id = event.attributes().id.clone().unwrap();
+        assert_eq!(store.find_id_blocking("labels".into(), id).unwrap(), Some(event.position));
+    }
+    let Some(event) = all.last() else { return };
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let id = text(event.attributes().id.as_ref().unwrap());
+    let number = LABELS.iter().position(|labels| event.labels.iter().eq(labels.iter())).unwrap();
+    let repeat = store.append_blocking(labelled(number, &id, &text(&event.data))).unwrap();
+    assert_eq!((repeat.position, repeat.is_repeat), (event.position, true), "{id}");
 }
 
 /// Records a line of the child: `try topic data` or `done topic data position durability`.
@@ -112,13 +154,17 @@ fn child() {
     let store = DurableStore::open(directory, options).unwrap();
     let durability_of_run = if only_buffered { Durability::Buffered } else { Durability::Fsynced };
     for number in 0_u64.. {
-        let topic = ["a", "b", "c", "d"][(number % 4) as usize];
+        let topic = ["a", "b", "c", "d", "labels"][(number % 5) as usize];
         // In the fsynced runs every event of topic d is fsynced, so it needs no lease and has no gap.
         let durability =
             if topic == "d" || number % 3 > 0 { durability_of_run } else { Durability::Buffered };
         let data = format!("{life}:{number}:{}", "x".repeat((number % 90) as usize));
         print_line(&format!("try {topic} {data}"));
-        let event = Append::new(topic, data.clone()).durability(durability);
+        let event = match topic {
+            "labels" => labelled(number as usize, &format!("{life}:{number}"), &data),
+            topic => Append::new(topic, data.clone()),
+        };
+        let event = event.durability(durability);
         // The completion prints the acknowledgement, so lines are in order and come before the next commit.
         let done = Box::new(move |outcome: Result<windlass::replay::Appended, _>| {
             let appended = outcome.unwrap();

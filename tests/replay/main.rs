@@ -17,8 +17,12 @@ mod durable;
 mod failures;
 mod filters;
 #[cfg(feature = "durable")]
+mod format1;
+#[cfg(feature = "durable")]
 mod kill;
+mod logs;
 mod memory;
+mod model;
 #[cfg(feature = "durable")]
 mod oracle;
 mod position;

@@ -108,6 +108,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("serde_html_form", &["src/request/typed.rs"]),
     ("redb", &["src/replay/durable"]),
+    ("crc32fast", &["src/replay/durable"]),
     ("http_body", &["src/body/interop.rs", "src/routing/"]),
     ("listenfd", &["src/cli/sockets.rs"]),
     ("tower_service", &["src/routing/"]),

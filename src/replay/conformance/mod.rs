@@ -14,6 +14,7 @@
 //!
 //! conformance::check(&Memory).expect("the store fulfils the contract");
 //! ```
+mod labels;
 mod reading;
 mod writing;
 
@@ -26,11 +27,11 @@ use super::{Append, Continuity, Event, Page, Position, Query, ReplayStore, Start
 /// Factory of the stores to test.
 pub trait Fixture {
     /// Creates an empty store that keeps at least 1000 small events per log without an age limit, and 20
-    /// logs.
+    /// logs, and knows at least 10 idempotency keys per log for some minutes.
     fn create(&self) -> Arc<dyn ReplayStore>;
 
-    /// Creates an empty store that keeps at most `events` events per log. Default: `None`, which skips the
-    /// rules about removed events.
+    /// Creates an empty store that keeps at most `events` recent events per log, and the newest event of each
+    /// label besides. Default: `None`, which skips the rules about removed events.
     fn create_bounded(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
         let _ = events;
         None
@@ -72,7 +73,7 @@ impl Error for Violation {}
 ///
 /// The first rule that the store violates.
 pub fn check(fixture: &dyn Fixture) -> Result<(), Violation> {
-    for (rule, test) in writing::RULES.iter().chain(reading::RULES) {
+    for (rule, test) in writing::RULES.iter().chain(reading::RULES).chain(labels::RULES) {
         test(fixture).map_err(|details| Violation { rule, details })?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! One transaction: it stores the events of a batch, updates the rows of their logs and applies retention.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redb::{Database, Durability as RedbDurability, WriteTransaction};
 
@@ -8,29 +8,49 @@ use super::{
     Options,
     database::write_rows,
     errors::redb_error,
-    logs::Logs,
-    tables::{EVENTS, FLOOR, LOGS, META, NEXT_ID, encode, encoded_bytes},
-    trim::{expired_logs, trim_all, trim_log},
+    keys,
+    logs::{Log, Logs},
+    record::NewRecord,
+    tables::{FLOOR, IDS, META, NEXT_ID},
+    trim::{Stored, expired_logs},
 };
-use crate::replay::{Append, Durability, ErrorKind, Operation, StoreError};
+use crate::replay::{Append, Durability, ErrorKind, Operation, StoreError, label_table::LabelTable};
+
+/// Maximum number of logs that one commit forgets or trims when all logs together exceed their limit.
+const FORGET_LOGS: usize = 64;
+/// Part of the limit for all logs that is freed at once when it is exceeded.
+const FREED_PART: u64 = 64;
 
 /// Result of a committed batch.
 #[derive(Debug, Default)]
 pub(super) struct Committed {
-    /// Number of each append's event, or the reason that this append was rejected. In the order of the batch.
-    pub(super) outcomes: Vec<Result<u64, StoreError>>,
+    /// Outcome of each append: the event's number, or the reason that this append was rejected. In the order
+    /// of the batch.
+    pub(super) outcomes: Vec<Result<Numbered, StoreError>>,
     /// `true` if this commit and all earlier ones are on the disk.
     pub(super) is_synced: bool,
+}
+
+/// Number of an append's event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbered {
+    pub(super) seq: u64,
+    /// Whether the number is that of an earlier event with the same idempotency key.
+    pub(super) is_repeat: bool,
 }
 
 /// Transaction under construction.
 struct Transaction<'a> {
     txn: &'a WriteTransaction,
+    stored: Stored<'a>,
     logs: &'a mut Logs,
     options: &'a Options,
     now_ms: u64,
     /// Ids of the logs whose rows must be written.
-    changed: BTreeSet<u32>,
+    changed: BTreeSet<u64>,
+    /// Whether a log was forgotten. The commit must be synced then: readers see the raised floor, so that a
+    /// crash must not lower it.
+    has_forgotten: bool,
 }
 
 /// Commits a batch. The commit is synced if `sync` is set, an append asks for it, or a lease is too short.
@@ -47,20 +67,23 @@ pub(super) fn commit<'a>(
 ) -> Result<Committed, StoreError> {
     const OPERATION: Operation = Operation::Append;
     let mut txn = database.begin_write().map_err(redb_error(OPERATION))?;
-    let now_ms = options.clock.now_ms();
-    let mut transaction = Transaction { txn: &txn, logs, options, now_ms, changed: BTreeSet::new() };
+    let mut transaction = Transaction::new(&txn, logs, options)?;
     let mut committed = Committed { is_synced: sync, ..Committed::default() };
     transaction.append(batch, &mut committed)?;
-    // Before `trim_all`: a log that is only trimmed assigns no number, so it needs no lease.
+    // Before `make_room`: a log that is only trimmed assigns no number, so it needs no lease.
     committed.is_synced |= transaction.logs.mark_changed(&transaction.changed);
-    transaction.trim_all()?;
+    transaction.make_room()?;
+    transaction.stored.collect_garbage(transaction.logs)?;
+    committed.is_synced |= transaction.has_forgotten;
     transaction.write_rows(committed.is_synced)?;
+    drop(transaction);
     set_durability(&mut txn, committed.is_synced)?;
     txn.commit().map_err(redb_error(OPERATION))?;
     Ok(committed)
 }
 
-/// Removes expired events from some logs, without a sync. Returns `true` if there was anything to do.
+/// Removes expired events from some logs and forgets idle ones, which needs a sync. Returns `true` if there
+/// is an unsynced change.
 ///
 /// # Errors
 ///
@@ -71,19 +94,24 @@ pub(super) fn trim_expired(
     options: &Options,
 ) -> Result<bool, StoreError> {
     const OPERATION: Operation = Operation::Trim;
-    let now_ms = options.clock.now_ms();
-    let changed = expired_logs(logs, &options.retention, now_ms);
-    if changed.is_empty() {
+    let (changed, idle) = expired_logs(logs, options.clock.now_ms());
+    if changed.is_empty() && idle.is_empty() {
         return Ok(false);
     }
     let mut txn = database.begin_write().map_err(redb_error(OPERATION))?;
-    let mut transaction = Transaction { txn: &txn, logs, options, now_ms, changed };
+    let mut transaction = Transaction::new(&txn, logs, options)?;
+    transaction.changed = changed;
     transaction.trim_changed()?;
+    for id in idle {
+        transaction.forget(id)?;
+    }
+    let is_synced = transaction.has_forgotten;
     // No number is assigned, so no lease can be too short.
-    transaction.write_rows(false)?;
-    set_durability(&mut txn, false)?;
+    transaction.write_rows(is_synced)?;
+    drop(transaction);
+    set_durability(&mut txn, is_synced)?;
     txn.commit().map_err(redb_error(OPERATION))?;
-    Ok(true)
+    Ok(!is_synced)
 }
 
 fn set_durability(txn: &mut WriteTransaction, is_synced: bool) -> Result<(), StoreError> {
@@ -93,83 +121,117 @@ fn set_durability(txn: &mut WriteTransaction, is_synced: bool) -> Result<(), Sto
     Ok(())
 }
 
-impl Transaction<'_> {
+impl<'a> Transaction<'a> {
+    fn new(txn: &'a WriteTransaction, logs: &'a mut Logs, options: &'a Options) -> Result<Self, StoreError> {
+        let stored = Stored::open(txn, options.limits.labels)?;
+        let (changed, now_ms) = (BTreeSet::new(), options.clock.now_ms());
+        Ok(Self { txn, stored, logs, options, now_ms, changed, has_forgotten: false })
+    }
+
     /// Stores the events of a batch and trims their logs.
     fn append<'b>(
         &mut self,
         batch: impl Iterator<Item = &'b Append>,
         committed: &mut Committed,
     ) -> Result<(), StoreError> {
-        const OPERATION: Operation = Operation::Append;
-        let mut events = self.txn.open_table(EVENTS).map_err(redb_error(OPERATION))?;
         for append in batch {
-            let id = match self.find_or_create_log(&append.log) {
-                Ok(id) => id,
-                Err(error) if error.kind() == ErrorKind::TooManyLogs => {
-                    committed.outcomes.push(Err(error));
-                    continue;
-                }
+            let outcome = match self.append_one(append) {
+                Ok(numbered) => Ok(numbered),
+                Err(error) if error.is_rejection() => Err(error),
                 Err(error) => return Err(error),
             };
-            let Some(log) = self.logs.at_mut(id) else { continue };
-            let size_bytes = append.size_bytes() as u64;
-            let seq = log.push(size_bytes, self.now_ms, append.durability);
-            let time_ms = log.newest_ms;
-            self.logs.total_bytes += size_bytes;
-            let len = encoded_bytes(append.name.as_ref(), &append.data);
-            let mut buffer = events.insert_reserve((id, seq), len).map_err(redb_error(OPERATION))?;
-            encode(buffer.as_mut(), time_ms, append.name.as_ref(), &append.data);
-            committed.outcomes.push(Ok(seq));
-            committed.is_synced |= append.durability == Durability::Fsynced;
-            self.changed.insert(id);
+            // A repeat may ask for more than the first append did.
+            committed.is_synced |= outcome.is_ok() && append.durability == Durability::Fsynced;
+            committed.outcomes.push(outcome);
         }
-        drop(events);
         self.trim_changed()
     }
 
-    /// Returns the id of a log. Creates the log if it does not exist; at the limit it evicts an empty one
-    /// first.
-    fn find_or_create_log(&mut self, name: &[u8]) -> Result<u32, StoreError> {
+    fn append_one(&mut self, append: &Append) -> Result<Numbered, StoreError> {
+        let id = self.find_or_create_log(&append.log)?;
+        self.logs.mark_used(id, self.now_ms);
+        let (txn, stored, now_ms) = (self.txn, &mut self.stored, self.now_ms);
+        let numbered = self.logs.change(id, |log| {
+            if let Some(seq) = keys::find_repeat(txn, log, append, now_ms)? {
+                return Ok(Numbered { seq, is_repeat: true });
+            }
+            store(txn, stored, log, append, now_ms).map(|seq| Numbered { seq, is_repeat: false })
+        });
+        let gone = || StoreError::new(ErrorKind::Unavailable, Operation::Append, "the log is gone");
+        let numbered = numbered.unwrap_or_else(|| Err(gone()))?;
+        if !numbered.is_repeat {
+            self.changed.insert(id);
+        }
+        Ok(numbered)
+    }
+
+    /// Returns the id of a log. Creates the log if it does not exist; at the limit it forgets the one that
+    /// was unused longest.
+    fn find_or_create_log(&mut self, name: &[u8]) -> Result<u64, StoreError> {
         const OPERATION: Operation = Operation::Append;
         if let Some(id) = self.logs.id(name) {
             return Ok(id);
         }
-        let mut meta = self.txn.open_table(META).map_err(redb_error(OPERATION))?;
-        if self.logs.len() >= self.options.limits.logs.max(1) {
-            let Some(evicted) = self.logs.evict_empty_log() else {
-                let message = format!("the limit of {} logs is reached and none is empty", self.logs.len());
-                return Err(StoreError::new(ErrorKind::TooManyLogs, OPERATION, message));
-            };
-            let mut rows = self.txn.open_table(LOGS).map_err(redb_error(OPERATION))?;
-            rows.remove(&*evicted.name).map_err(redb_error(OPERATION))?;
-            meta.insert(FLOOR, self.logs.floor).map_err(redb_error(OPERATION))?;
+        while self.logs.len() >= self.options.limits.logs.max(1) {
+            let Some(id) = self.logs.unused_longest() else { break };
+            self.forget(id)?;
         }
-        let id = self.logs.add(name)?;
+        if name.first() == Some(&0) {
+            // Topics with logs of their own may have been put into this one.
+            self.logs.raise_floor();
+        }
+        let id = self.logs.add(name, self.now_ms);
+        let mut meta = self.txn.open_table(META).map_err(redb_error(OPERATION))?;
         meta.insert(NEXT_ID, self.logs.next_id).map_err(redb_error(OPERATION))?;
+        meta.insert(FLOOR, self.logs.floor).map_err(redb_error(OPERATION))?;
         Ok(id)
+    }
+
+    /// Forgets a log. New logs start above its numbers.
+    fn forget(&mut self, id: u64) -> Result<(), StoreError> {
+        const OPERATION: Operation = Operation::Trim;
+        let Some(log) = self.logs.remove(id) else { return Ok(()) };
+        self.changed.remove(&id);
+        self.has_forgotten = true;
+        self.stored.forget(&log, self.logs)?;
+        let mut rows = self.txn.open_table(super::tables::LOGS).map_err(redb_error(OPERATION))?;
+        rows.remove(&*log.name).map_err(redb_error(OPERATION))?;
+        let mut meta = self.txn.open_table(META).map_err(redb_error(OPERATION))?;
+        meta.insert(FLOOR, self.logs.floor).map_err(redb_error(OPERATION))?;
+        Ok(())
     }
 
     /// Applies the retention of a log to each changed log.
     fn trim_changed(&mut self) -> Result<(), StoreError> {
-        let mut events = self.txn.open_table(EVENTS).map_err(redb_error(Operation::Trim))?;
         for id in &self.changed {
-            let Some(log) = self.logs.at_mut(*id) else { continue };
-            let before = log.bytes;
-            trim_log(&mut events, log, &self.options.retention, self.now_ms)?;
-            let removed_bytes = before - log.bytes;
-            self.logs.total_bytes -= removed_bytes;
+            let (stored, now_ms) = (&mut self.stored, self.now_ms);
+            self.logs.change(*id, |log| stored.trim(log, now_ms)).transpose()?;
         }
         Ok(())
     }
 
-    /// Applies the retention of all logs together.
-    fn trim_all(&mut self) -> Result<(), StoreError> {
-        if self.logs.total_bytes <= self.options.retention.total_bytes as u64 {
+    /// Removes the oldest events of some logs, and forgets those that have no more than one, until all logs
+    /// together are within their limit. Stops at [`FORGET_LOGS`]; the next
+    /// commit continues.
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        let limit = self.logs.max_bytes();
+        if self.logs.total_bytes <= limit {
             return Ok(());
         }
-        let mut events = self.txn.open_table(EVENTS).map_err(redb_error(Operation::Trim))?;
-        let trimmed = trim_all(&mut events, self.logs, &self.options.retention)?;
-        self.changed.extend(trimmed);
+        let target = limit - limit / FREED_PART;
+        for _ in 0..FORGET_LOGS {
+            let excess = self.logs.total_bytes.saturating_sub(target);
+            let Some(id) = self.logs.next_to_shrink(self.now_ms).filter(|_| excess > 0) else { break };
+            if self.logs.at(id).is_some_and(|log| log.row.events > 1) {
+                let stored = &mut self.stored;
+                self.logs.change(id, |log| stored.drop_oldest(log, excess)).transpose()?;
+                self.changed.insert(id);
+            } else if self.logs.len() > 1 {
+                self.forget(id)?;
+            } else {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -180,4 +242,52 @@ impl Transaction<'_> {
         }
         write_rows(self.txn, self.logs, &self.changed, Operation::Append)
     }
+}
+
+/// Stores an event with its labels, id and key. Returns its number.
+fn store(
+    txn: &WriteTransaction,
+    stored: &mut Stored<'_>,
+    log: &mut Log,
+    append: &Append,
+    now_ms: u64,
+) -> Result<u64, StoreError> {
+    const OPERATION: Operation = Operation::Append;
+    let released = add_labels(stored, log, append)?;
+    let seq = log.push(append.size_bytes() as u64, now_ms, append.durability);
+    let (key, time_ms) = ((log.row.id, seq), log.row.newest_ms);
+    let record = NewRecord::of_append(append);
+    let mut buffer =
+        stored.events.insert_reserve(key, record.encoded_bytes()).map_err(redb_error(OPERATION))?;
+    record.encode(buffer.as_mut(), key, time_ms);
+    drop(buffer);
+    for seq in released {
+        stored.drop_unclaimed(log, seq)?;
+    }
+    if let Some(id) = &append.attributes().id {
+        log.row.has_ids = true;
+        let mut ids = txn.open_table(IDS).map_err(redb_error(OPERATION))?;
+        ids.insert((log.row.id, &**id, seq), ()).map_err(redb_error(OPERATION))?;
+    }
+    keys::add(txn, log, append, seq, now_ms)?;
+    Ok(seq)
+}
+
+/// Adds a new event to its labels. Returns the numbers of spared events that a label claims no longer.
+fn add_labels(stored: &Stored<'_>, log: &mut Log, append: &Append) -> Result<Vec<u64>, StoreError> {
+    let labels = &append.labels;
+    if !log.row.has_labels && labels.len() == 1 && labels[0] == log.name {
+        return Ok(Vec::new());
+    }
+    if !log.row.has_labels {
+        log.row.has_labels = true;
+        let events = usize::try_from(log.row.events).unwrap_or(usize::MAX);
+        log.labels = Some(LabelTable::new(log.name.clone(), events, log.row.trimmed_to));
+        let own = BTreeMap::from([(log.name.clone(), Some(log.row.trimmed_to))]);
+        stored.write_labels(log.row.id, &own)?;
+    }
+    stored.load_labels(log)?;
+    let Some(table) = &mut log.labels else { return Ok(Vec::new()) };
+    let distinct = labels.iter().enumerate().filter(|(at, label)| !labels[..*at].contains(label));
+    Ok(distinct.filter_map(|(_, label)| table.add(label, log.retention.label_events).1).collect())
 }

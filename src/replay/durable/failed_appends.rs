@@ -43,7 +43,7 @@ impl FailedAppends {
     /// Skips one number per failed append, and one of every log if there were too many to count by name.
     /// Returns the ids of the logs changed. A log that does not exist is left out, because it has no
     /// readers.
-    pub(super) fn skip_numbers(&self, logs: &mut Logs) -> Vec<u32> {
+    pub(super) fn skip_numbers(&self, logs: &mut Logs) -> Vec<u64> {
         if self.has_unnamed {
             logs.ids().into_iter().for_each(|id| logs.skip_numbers(id, 1));
         }

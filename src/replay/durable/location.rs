@@ -98,6 +98,7 @@ impl Location {
             let backend = FileBackend::new(file).map_err(redb_error(Operation::Open))?;
             create_tables(
                 &builder(options).create_with_backend(backend).map_err(redb_error(Operation::Open))?,
+                options,
             )
         })
     }
@@ -119,11 +120,11 @@ impl Location {
             Self::Disk(opener) => {
                 let disk = opener.open().map_err(redb_error(Operation::Open))?;
                 let database = builder.create_with_backend(disk).map_err(redb_error(Operation::Open))?;
-                create_tables(&database)?;
+                create_tables(&database, options)?;
                 database
             }
         };
-        load(database, failed)
+        load(database, options, failed)
     }
 }
 

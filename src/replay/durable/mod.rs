@@ -36,6 +36,29 @@
 //! A file restored from a backup does not contain the positions assigned since. Delete the file instead of
 //! restoring it, so that a new epoch begins.
 //!
+//! # Labels, keys and ids
+//!
+//! Besides the events, the file has the largest removed number of each label, the idempotency keys and the
+//! ids of publishers, each in a table of its own. They change in the transaction of their event, so after a
+//! crash they match the events. A log whose events have only its name as a label has no rows there. The
+//! writer keeps in memory which events the labels of a log claim. It reads them from the file when the log is
+//! first used with other labels.
+//!
+//! # Forgotten logs
+//!
+//! A log is forgotten when there are too many, or when all logs together exceed their bytes. New logs start
+//! above its last number. A commit that forgets a log is synced, because readers see the raised start.
+//!
+//! # Damaged events
+//!
+//! Each event has a checksum. Readers of a damaged event receive a gap, and
+//! [`Counters::damaged`](Counters::damaged) counts it. Only the first one is logged.
+//!
+//! # Formats
+//!
+//! The store writes format 2. When it opens a file of format 1, it converts the file, in several commits. An
+//! interrupted conversion continues at the next opening.
+//!
 //! # Reading
 //!
 //! The reader threads read pages from snapshots (MVCC), concurrently with the writer. [`read_blocking`] reads
@@ -67,12 +90,15 @@ mod directory;
 mod disk;
 mod errors;
 mod failed_appends;
+mod format1;
 mod health;
+mod keys;
 mod location;
 mod logs;
 mod options;
 mod queue;
 mod reader;
+mod record;
 mod shared;
 mod store;
 mod tables;

@@ -2,14 +2,21 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::replay::{Clock, Retention, StoreError, StoreLimits, panic::catch_panic};
+use crate::replay::{Clock, Retention, RetentionPolicy, StoreError, StoreLimits, panic::catch_panic};
 
 /// Settings of a durable store.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// Retention of events.
+    /// Retention of logs.
     pub retention: Retention,
+    /// Retention by log. Default: `None`, which is [`retention`](Self::retention) for all logs. `Some`
+    /// replaces it.
+    pub policy: Option<RetentionPolicy>,
+    /// Fingerprint of the configuration that puts topics into logs. Default: 0. When a file is opened with
+    /// another value than before, all logs continue above every number assigned so far. So an id that a topic
+    /// gave out in one log never stands for an event of another log. Readers of older ids see a gap.
+    pub grouping: u64,
     /// Limits of what the store accepts.
     pub limits: StoreLimits,
     /// Maximum time from a [`Buffered`](crate::replay::Durability::Buffered) append to its sync. Default: 50
@@ -45,6 +52,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             retention: Retention::default(),
+            policy: None,
+            grouping: 0,
             limits: StoreLimits::default(),
             buffered_interval: Duration::from_millis(50),
             unsynced_events: 10_000,
@@ -58,6 +67,13 @@ impl Default for Options {
             on_error: ErrorHook::default(),
             clock: Clock::default(),
         }
+    }
+}
+
+impl Options {
+    /// Returns the retention of each log.
+    pub(super) fn retention_policy(&self) -> RetentionPolicy {
+        self.policy.clone().unwrap_or_else(|| RetentionPolicy::new(self.retention.clone()))
     }
 }
 

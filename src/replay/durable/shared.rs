@@ -1,16 +1,22 @@
 //! State shared by the handle, the writer thread and the reader threads.
 
-use std::sync::{
-    PoisonError, RwLock,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
+use bytes::Bytes;
 use redb::Database;
 
 use super::{
     Options, failed_appends::FailedAppends, health::Health, location::Location, logs::Logs, queue::Queue,
 };
-use crate::replay::{Append, Appended, Completion, Epoch, ErrorKind, Operation, Page, Query, StoreError};
+use crate::replay::{
+    Append, Appended, Completion, Epoch, ErrorKind, Operation, Page, Position, Query, StoreError,
+};
 
 /// State shared by the handle and the threads.
 pub(super) struct Shared {
@@ -23,7 +29,13 @@ pub(super) struct Shared {
     pub(super) tally: Tally,
     pub(super) health: Health,
     pub(super) location: Location,
+    /// Ids of logs that were read since the writer last looked, at most [`MAX_READ_LOGS`].
+    read_logs: Mutex<HashSet<u64>>,
 }
+
+/// Maximum number of logs whose reads are recorded until the writer looks. Reads of further ones do not count
+/// as uses.
+const MAX_READ_LOGS: usize = 4096;
 
 /// Request to the writer thread.
 pub(super) enum WriteRequest {
@@ -43,7 +55,11 @@ impl WriteRequest {
 }
 
 /// Request to a reader thread.
-pub(super) struct ReadRequest(pub(super) Query, pub(super) Completion<Page>);
+pub(super) enum ReadRequest {
+    Page(Query, Completion<Page>),
+    /// Name of the log and id of the event.
+    Id(Bytes, Bytes, Completion<Option<Position>>),
+}
 
 /// Counters of a durable store since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +78,8 @@ pub struct Counters {
     pub lost: u64,
     /// Reopenings of the file after a failure.
     pub reopened: u64,
+    /// Reads that found a damaged event. The first one since the store was opened is logged.
+    pub damaged: u64,
 }
 
 /// Atomic form of [`Counters`].
@@ -73,6 +91,7 @@ pub(super) struct Tally {
     pub(super) syncs: Count,
     pub(super) lost: Count,
     reopened: Count,
+    damaged: Count,
 }
 
 impl Tally {
@@ -85,6 +104,7 @@ impl Tally {
             syncs: self.syncs.read(),
             lost: self.lost.read(),
             reopened: self.reopened.read(),
+            damaged: self.damaged.read(),
         }
     }
 }
@@ -114,6 +134,28 @@ impl Shared {
             tally: Tally::default(),
             health: Health::default(),
             location,
+            read_logs: Mutex::default(),
+        }
+    }
+
+    /// Records that a log was read.
+    pub(super) fn mark_read(&self, id: u64) {
+        let mut read = self.read_logs.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.len() < MAX_READ_LOGS {
+            read.insert(id);
+        }
+    }
+
+    /// Returns the ids of logs that were read since the last call.
+    pub(super) fn take_read_logs(&self) -> HashSet<u64> {
+        std::mem::take(&mut *self.read_logs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts a damaged event that was read. Logs the first one.
+    pub(super) fn report_damaged_event(&self, log: &[u8], seq: u64) {
+        if self.tally.damaged.0.fetch_add(1, Relaxed) == 0 {
+            let log = String::from_utf8_lossy(log);
+            tracing::error!(%log, seq, "the topic store has a damaged event, readers receive a gap");
         }
     }
 

@@ -7,7 +7,8 @@ use std::{
     thread::{self, JoinHandle, Thread},
 };
 
-use redb::{AccessGuard, Database, ReadableDatabase, ReadableTable};
+use bytes::Bytes;
+use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::{
     DiskOpener, Options,
@@ -18,7 +19,7 @@ use super::{
     queue::PushError,
     reader,
     shared::{Counters, ReadRequest, Shared, WriteRequest},
-    tables::{LOGS, Row},
+    tables::{LOGS, RAISED, Row},
     writer::Writer,
 };
 use crate::replay::{
@@ -171,17 +172,36 @@ impl DurableStore {
     }
 }
 
+impl DurableStore {
+    fn queue_read(&self, request: ReadRequest) {
+        let (request, error) = match self.shared.reads.push(request, 1) {
+            Ok(()) => return,
+            Err(PushError::Full(request)) => {
+                let error = StoreError::new(ErrorKind::Full, Operation::Read, "the queue of reads is full");
+                (request, error)
+            }
+            Err(PushError::Closed(request)) => (request, self.shared.closed()),
+        };
+        match request {
+            ReadRequest::Page(_, done) => complete(done, Err(error)),
+            ReadRequest::Id(_, _, done) => complete(done, Err(error)),
+        }
+    }
+}
+
 fn logs(database: &Database, epoch: Epoch) -> Result<Vec<LogInfo>, StoreError> {
     const OPERATION: Operation = Operation::Read;
     let read = database.begin_read().map_err(redb_error(OPERATION))?;
+    let raised = reader::number(&read, RAISED)?;
     let rows = read.open_table(LOGS).map_err(redb_error(OPERATION))?;
-    let info = |(name, row): (AccessGuard<'_, &[u8]>, AccessGuard<'_, Row>)| {
-        let (_, next, _, events, bytes, _) = row.value();
+    let mut infos = Vec::new();
+    for entry in rows.iter().map_err(redb_error(OPERATION))? {
+        let (name, row) = entry.map_err(redb_error(OPERATION))?;
+        let Row { next, events, bytes, .. } = Row::decode(row.value(), raised)?;
         let end = Position::new(epoch, next.saturating_sub(1));
-        LogInfo { log: bytes::Bytes::copy_from_slice(name.value()), end, events, bytes }
-    };
-    let rows = rows.iter().map_err(redb_error(OPERATION))?;
-    rows.map(|row| row.map(info).map_err(redb_error(OPERATION))).collect()
+        infos.push(LogInfo { log: Bytes::copy_from_slice(name.value()), end, events, bytes });
+    }
+    Ok(infos)
 }
 
 impl ReplayStore for DurableStore {
@@ -205,14 +225,11 @@ impl ReplayStore for DurableStore {
     }
 
     fn read(&self, query: Query, done: Completion<Page>) {
-        match self.shared.reads.push(ReadRequest(query, done), 1) {
-            Ok(()) => (),
-            Err(PushError::Full(ReadRequest(_, done))) => {
-                let error = StoreError::new(ErrorKind::Full, Operation::Read, "the queue of reads is full");
-                complete(done, Err(error));
-            }
-            Err(PushError::Closed(ReadRequest(_, done))) => complete(done, Err(self.shared.closed())),
-        }
+        self.queue_read(ReadRequest::Page(query, done));
+    }
+
+    fn find_id(&self, log: Bytes, id: Bytes, done: Completion<Option<Position>>) {
+        self.queue_read(ReadRequest::Id(log, id, done));
     }
 
     fn failure(&self) -> Option<StoreError> {
@@ -226,6 +243,11 @@ impl ReplayStore for DurableStore {
     /// Reads on this thread instead of a reader thread.
     fn read_blocking(&self, query: Query) -> Result<Page, StoreError> {
         reader::read(&self.shared, &query)
+    }
+
+    /// Searches on this thread instead of a reader thread.
+    fn find_id_blocking(&self, log: Bytes, id: Bytes) -> Result<Option<Position>, StoreError> {
+        reader::find_id(&self.shared, &log, &id)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Options,
-    commit::{Committed, commit, trim_expired},
+    commit::{Committed, Numbered, commit, trim_expired},
     database::{close, skip_failed},
     errors::guard,
     failed_appends::FailedAppends,
@@ -98,9 +98,8 @@ impl Writer {
 
     /// Returns the time of the earliest timer: sync, trim, check or recovery.
     fn deadline(&self) -> Option<Instant> {
-        let trim = self.shared.options.retention.age.map(|_| self.trim_at);
         let retry = self.failure.as_ref().map(|failure| failure.retry_at);
-        [self.unsynced.sync_at, trim, retry, Some(self.check_at)].into_iter().flatten().min()
+        [self.unsynced.sync_at, Some(self.trim_at), retry, Some(self.check_at)].into_iter().flatten().min()
     }
 
     /// Runs the timers that have expired.
@@ -117,7 +116,7 @@ impl Writer {
         if self.unsynced.sync_at.is_some_and(|sync_at| sync_at <= now) {
             self.sync();
         }
-        if self.shared.options.retention.age.is_some() && self.trim_at <= now {
+        if self.trim_at <= now {
             self.trim_at = now + TRIM_INTERVAL;
             self.trim();
         }
@@ -156,6 +155,8 @@ impl Writer {
     /// Removes expired events.
     fn trim(&mut self) {
         let Some(logs) = &mut self.logs else { return };
+        let now_ms = self.shared.options.clock.now_ms();
+        self.shared.take_read_logs().into_iter().for_each(|id| logs.mark_used(id, now_ms));
         let trimmed = self.shared.with_database(|database| {
             guard(Operation::Trim, || trim_expired(database, logs, &self.shared.options))
         });
@@ -306,13 +307,21 @@ impl Writer {
                         _ if is_synced => Durability::Fsynced,
                         asked => asked.min(Durability::Buffered),
                     };
-                    let seq = outcomes.next().unwrap_or_else(|| Err(self.shared.closed()));
-                    self.shared.tally.appends.add(u64::from(seq.is_ok()));
-                    let position = seq.map(|seq| Position::new(self.shared.epoch, seq));
-                    complete(done, position.map(|position| Appended::new(position, reached)));
+                    let numbered = outcomes.next().unwrap_or_else(|| Err(self.shared.closed()));
+                    complete(done, numbered.map(|numbered| self.appended(numbered, reached)));
                 }
             }
         }
+    }
+
+    /// Returns the acknowledgement of an append, and counts it unless it is a repeat.
+    fn appended(&self, Numbered { seq, is_repeat }: Numbered, reached: Durability) -> Appended {
+        let appended = Appended::new(Position::new(self.shared.epoch, seq), reached);
+        if is_repeat {
+            return appended.repeated();
+        }
+        self.shared.tally.appends.add(1);
+        appended
     }
 
     fn close(mut self) -> Result<(), StoreError> {
