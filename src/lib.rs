@@ -31,6 +31,7 @@
 //!   implements [`IntoResponse`]. A [`Body`] is complete or streamed. The types convert to and from those of
 //!   the [`http`] crate. [`Rejection`] and [`HandlerError`] are error types for handlers.
 //! - **Middleware.** [`middleware`] has CORS, request identifiers, traces and basic authentication.
+//! - **Files.** [`static_dir`] serves the files of a directory, and [`static_file`] one file.
 //! - **Tests.** A [`TestClient`] calls a router without a server.
 //! - **Tower.** [`mount`](mount()) serves an axum `Router` or another tower service at a path.
 //! - **Topics.** A [`broker`] delivers events to many subscribers and keeps a history ([`replay`]).
@@ -45,8 +46,9 @@
 //! # Guides
 //!
 //! [Actors](docs::actors), [architecture](docs::architecture), [configuration](docs::configuration),
-//! [embedding](docs::embedding), [event streams](docs::events), [gRPC](docs::grpc), [HTTP/2](docs::http2),
-//! [operating](docs::operating), [TLS](docs::tls), [topics](docs::topics), [WebSocket](docs::websocket).
+//! [embedding](docs::embedding), [event streams](docs::events), [files](docs::files), [gRPC](docs::grpc),
+//! [HTTP/2](docs::http2), [operating](docs::operating), [TLS](docs::tls), [topics](docs::topics),
+//! [WebSocket](docs::websocket).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")
@@ -55,6 +57,8 @@ mod body;
 mod conn;
 pub mod docs;
 pub mod extract;
+#[cfg(feature = "files")]
+pub mod files;
 mod hooks;
 mod limits;
 mod metrics;
@@ -80,6 +84,8 @@ pub mod ws;
 #[doc(hidden)]
 pub use body::OutletAnswer;
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
+#[cfg(feature = "files")]
+pub use files::{static_dir, static_dir_with, static_file, static_file_with};
 pub use hooks::{Hooks, RefusedRequest, RequestEnd, RequestStart};
 pub use http;
 pub use limits::{Http2Limits, Limits, Timeouts};

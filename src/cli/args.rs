@@ -82,6 +82,10 @@ pub(super) struct Serve {
     /// Serve no demo routes
     #[arg(long)]
     pub(super) no_demo: bool,
+    /// Serve the files of a directory at /, instead of the live page and the demo routes
+    #[cfg(feature = "files")]
+    #[arg(long, value_name = "DIR")]
+    pub(super) files: Option<PathBuf>,
     #[command(flatten)]
     pub(super) topics: TopicFlags,
     /// Add /demo/block?ms=N and /demo/burn?ms=N, which block a thread of the pool

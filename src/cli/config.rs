@@ -7,13 +7,17 @@ use std::{
 
 use serde::Deserialize;
 
+#[cfg(feature = "files")]
+use super::files::FilesConfig;
 use super::{
     args::{self, Serve},
     listeners::{CertificateFiles, Listener, Socket},
     secure,
     topics::{TopicConfig, TopicFlags},
 };
-use windlass::{EngineKind, Limits, ListenOptions, PoolSettings, Timeouts, TrustedProxies, actors::Cores};
+use windlass::{
+    EngineKind, Limits, ListenOptions, PoolSettings, Route, Timeouts, TrustedProxies, actors::Cores,
+};
 
 /// The configuration of the server. Unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
@@ -47,6 +51,8 @@ pub(super) struct Config {
     pub(super) timeouts: Timeouts,
     pub(super) pool: PoolSettings,
     pub(super) topics: TopicConfig,
+    #[cfg(feature = "files")]
+    files: Vec<FilesConfig>,
 }
 
 /// A `[[listener]]` section.
@@ -154,6 +160,11 @@ impl Config {
         config.access_log |= args.access_log;
         config.demo_blocking = args.demo_blocking;
         config.topics = config.topics.resolve(&args.topics)?;
+        #[cfg(feature = "files")]
+        if let Some(dir) = &args.files {
+            config.files.retain(|section| !section.is_at_root());
+            config.files.push(FilesConfig::of_dir(dir));
+        }
         if args.no_demo {
             config.demo = Some(false);
         }
@@ -168,7 +179,24 @@ impl Config {
         self.pool.check()?;
         self.check_exposure(&self.listeners()?)?;
         self.cores()?;
+        self.file_routes()?;
         self.trusted_proxies().map(|_| ())
+    }
+
+    /// Returns the routes of the static files.
+    pub(super) fn file_routes(&self) -> Result<Vec<Route>, String> {
+        #[cfg(feature = "files")]
+        return self.files.iter().map(FilesConfig::route).collect();
+        #[cfg(not(feature = "files"))]
+        Ok(Vec::new())
+    }
+
+    /// Returns `true` if static files take the place of the live page.
+    pub(super) fn has_files_at_root(&self) -> bool {
+        #[cfg(feature = "files")]
+        return self.files.iter().any(FilesConfig::is_at_root);
+        #[cfg(not(feature = "files"))]
+        false
     }
 
     /// Checks the topics, and that publishing needs a token if other machines can reach one of these
@@ -225,7 +253,7 @@ impl Config {
     }
 
     pub(super) fn demo(&self) -> bool {
-        self.demo.unwrap_or(true)
+        self.demo.unwrap_or(!self.has_files_at_root())
     }
 }
 

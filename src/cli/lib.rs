@@ -3,7 +3,7 @@
 //! Errors are reported as one line on standard error. The exit status is 2 if the flags, the configuration or
 //! the system prevent the command, and 1 if the server or a measurement failed.
 //!
-//! - `args`, `config`, `listeners`, `tokens`, `topics`: flags and the configuration file.
+//! - `args`, `config`, `files`, `listeners`, `tokens`, `topics`: flags and the configuration file.
 //! - `serve`: the server's life. It uses `signals`, `secure` (certificates), `sockets` and `systemd` (service
 //!   manager), `logs`, `html`, `page` and `demo`. `failure` decides its exit status.
 //! - `load`, `soak`, `client`: measuring a server.
@@ -24,6 +24,8 @@ mod demo;
 mod dev_cert;
 mod doctor;
 mod failure;
+#[cfg(feature = "files")]
+mod files;
 mod html;
 mod listeners;
 mod load;

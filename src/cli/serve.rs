@@ -80,7 +80,8 @@ fn stop_after_failure(_: &ShardFailure) {
 }
 
 fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
-    let router = Router::new().route(page::route(config));
+    let router = config.file_routes()?.into_iter().fold(Router::new(), Router::route);
+    let router = if config.has_files_at_root() { router } else { router.route(page::route(config)) };
     let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
     #[cfg(feature = "ws")]
     let hub = windlass::hub::Hub::new(windlass::hub::HubSettings::default());

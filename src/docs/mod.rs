@@ -40,6 +40,10 @@ pub mod examples {
 #[doc = include_str!("events.md")]
 pub mod events {}
 
+#[cfg(feature = "files")]
+#[doc = include_str!("files.md")]
+pub mod files {}
+
 #[doc = include_str!("grpc.md")]
 pub mod grpc {}
 

@@ -86,6 +86,10 @@ catalog! {
     POOL_RUNNING GAUGE "windlass_pool_running_jobs" ["lane"] "Jobs that a worker is running.";
     POOL_JOBS COUNTER "windlass_pool_jobs_total" ["lane", "outcome"]
         "Jobs by outcome: done, rejected (queue full), late, cancelled, refused (pool stopped) or panicked.";
+    FILE_JOBS COUNTER "windlass_file_jobs_total" ["kind"]
+        "Jobs of static files on the pool: lookup (open or check a file), read (bytes not in memory).";
+    FILE_ERRORS COUNTER "windlass_file_errors_total" ["cause"]
+        "Static files that could not be served or sent to their end, by cause.";
     SHARD_TURNS COUNTER "windlass_shard_turns_total" ["shard"] "Turns of the shard's event loop.";
     SHARD_LAG GAUGE "windlass_shard_lag_seconds" ["shard"]
         "Shortest time that work waited for the shard during the last half second.";

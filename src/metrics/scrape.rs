@@ -137,7 +137,7 @@ fn connections(families: &mut Families, shards: &[Arc<ShardCounters>]) {
 
 fn causes(families: &mut Families, metrics: &Metrics) {
     type Of = fn(&ShardCounters) -> &LabeledCounter;
-    let summed: [(&Metric, Of); 10] = [
+    let summed: [(&Metric, Of); 12] = [
         (&catalog::TIMEOUTS, |s| &s.timeouts),
         (&catalog::PROTOCOL_ERRORS, |s| &s.protocol_errors),
         (&catalog::REFUSED, |s| &s.refused),
@@ -148,6 +148,8 @@ fn causes(families: &mut Families, metrics: &Metrics) {
         (&catalog::TLS_HANDSHAKES, |s| &s.handshakes),
         (&catalog::SSE_OVERFLOWS, |s| &s.sse_overflows),
         (&catalog::REPLAY_ERRORS, |s| &s.replay_errors),
+        (&catalog::FILE_JOBS, |s| &s.file_jobs),
+        (&catalog::FILE_ERRORS, |s| &s.file_errors),
     ];
     for (metric, of) in summed {
         let mut sums: BTreeMap<_, u64> = known(metric).iter().map(|cause| (*cause, 0)).collect();
@@ -210,6 +212,8 @@ fn known(metric: &Metric) -> &'static [&'static str] {
         name if name == catalog::PANICS.name => &["body", "handler", "hook", "websocket"],
         name if name == catalog::REFUSED.name => &["lag", "pool_full"],
         name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
+        name if name == catalog::FILE_ERRORS.name => &["busy", "changed", "changing", "io", "open_files"],
+        name if name == catalog::FILE_JOBS.name => &["lookup", "read"],
         name if name == catalog::REPLAY_ERRORS.name => &["append", "read"],
         _ => &[],
     }

@@ -119,6 +119,10 @@ pub(crate) struct ShardCounters {
     pub(crate) sse_drained: Counter,
     /// Failures of the replay stores of handlers' own streams, by operation.
     pub(crate) replay_errors: LabeledCounter,
+    /// Jobs of static files on the pool, by kind.
+    pub(crate) file_jobs: LabeledCounter,
+    /// Static files that could not be served or sent to their end, by cause.
+    pub(crate) file_errors: LabeledCounter,
     /// TLS handshakes that ended or were refused, by result.
     pub(crate) handshakes: LabeledCounter,
     /// TLS handshakes in progress.

@@ -25,6 +25,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
+use windlass_actors::Pool;
 
 use crate::{body::Body, metrics::ShardCounters, proto::percent, response::Rejection};
 
@@ -394,6 +395,12 @@ impl Request {
     /// Returns the counters of the connection's shard.
     pub(crate) fn counters(&self) -> Arc<ShardCounters> {
         self.context.counters.clone()
+    }
+
+    /// Returns the server's pool. Returns `None` if it has not started.
+    #[cfg_attr(not(feature = "files"), allow(dead_code, reason = "only static files use it inline"))]
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.context.pool.get()
     }
 
     /// Returns the values that middleware has attached with [`extensions_mut`](Self::extensions_mut).

@@ -137,16 +137,17 @@ impl Builder {
             trusted: self.trusted.clone(),
             ..Context::default()
         };
-        let contexts = routers.iter().map(context).collect();
+        let contexts: Vec<_> = routers.iter().map(context).collect();
         let pool = PoolStarter::new(self.pool.clone(), shards);
         let routes =
             RouteRegistry::new(routers, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
+        let with_pool = |context: Context| Context { pool: routes.pool_place(), ..context };
         let common = Common {
             limits: self.limits.clone(),
             timeouts: self.timeouts.clone(),
             hooks: self.hooks.clone(),
             metrics: metrics.clone(),
-            contexts,
+            contexts: contexts.into_iter().map(with_pool).collect(),
             listeners,
             http2: self.http2,
             h2c_upgrade: self.h2c_upgrade,

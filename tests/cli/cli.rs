@@ -14,6 +14,8 @@ mod engine;
 #[cfg(all(feature = "io-uring", feature = "epoll"))]
 mod failing;
 mod faults;
+#[cfg(feature = "files")]
+mod files;
 mod load;
 mod load_ends;
 mod matrix;

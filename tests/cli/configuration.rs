@@ -197,6 +197,7 @@ fn help_and_version_go_to_standard_output() {
             "--subscribe-token",
             "--cors-origin",
             "--no-topics",
+            "--files",
         ] {
             assert!(text.contains(flag), "{flag} in {arguments:?}: {text}");
             assert!(

@@ -20,6 +20,8 @@ mod events;
 mod examples;
 #[cfg(feature = "json")]
 mod extractors;
+#[cfg(feature = "files")]
+mod files;
 #[cfg(feature = "http2")]
 mod h2;
 mod hooks;

@@ -95,6 +95,14 @@ pub(crate) mod sealed {
 pub(crate) trait ErasedHandler: Send + Sync {
     fn kind(&self) -> HandlerKind;
     fn call(&self, request: Request) -> HandlerOutput;
+    /// Returns `true` if it submits jobs to the pool while it runs inline.
+    fn uses_pool(&self) -> bool {
+        false
+    }
+    /// Returns the reason why it cannot serve, for an error when its route is added.
+    fn problem(&self) -> Option<&str> {
+        None
+    }
     /// Returns the types of state that its arguments need.
     fn required_state(&self) -> Vec<RequiredState> {
         Vec::new()

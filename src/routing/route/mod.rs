@@ -73,7 +73,10 @@ pub(crate) enum PathScope {
     /// The paths that match its template.
     Path,
     /// The paths that match its template, and all paths below them.
-    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only mounted services have such routes"))]
+    #[cfg_attr(
+        not(any(feature = "tower", feature = "files")),
+        expect(dead_code, reason = "only mounted services and static files have such routes")
+    )]
     Subtree,
 }
 

@@ -26,7 +26,7 @@ pub(crate) const SHARED_ROUTER: usize = 0;
 pub(crate) struct RouteRegistry {
     routers: Vec<PublishedRouter>,
     metrics: Arc<Metrics>,
-    pool: OnceLock<Pool>,
+    pool: Arc<OnceLock<Pool>>,
     start_pool: Box<dyn Fn() -> io::Result<Pool> + Send + Sync>,
 }
 
@@ -51,7 +51,7 @@ impl RouteRegistry {
         start_pool: impl Fn() -> io::Result<Pool> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, RouterError> {
         let mut registry =
-            Self { routers: Vec::new(), metrics, pool: OnceLock::new(), start_pool: Box::new(start_pool) };
+            Self { routers: Vec::new(), metrics, pool: Arc::default(), start_pool: Box::new(start_pool) };
         for set in sets {
             let table = RouteTable::compile(&set, &registry.metrics).map_err(RouterError::Route)?;
             let empty = RouteTable::compile(&RouteSet::default(), &registry.metrics);
@@ -75,6 +75,11 @@ impl RouteRegistry {
     /// Returns the pool, or `None` if nothing has needed it yet.
     pub(crate) fn pool(&self) -> Option<&Pool> {
         self.pool.get()
+    }
+
+    /// Returns the place of the pool, for handlers that use it.
+    pub(crate) fn pool_place(&self) -> Arc<OnceLock<Pool>> {
+        self.pool.clone()
     }
 
     /// Adds all routes of a group to the shared router and publishes the new table.
@@ -109,7 +114,7 @@ impl RouteRegistry {
     }
 
     fn publish(&self, router: &PublishedRouter, mut table: RouteTable) -> Result<(), RouterError> {
-        if table.async_routes > 0 {
+        if table.async_routes > 0 || table.uses_pool {
             table.pool = Some(self.require_pool()?);
         }
         router.async_routes.store(table.async_routes, Relaxed);

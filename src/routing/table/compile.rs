@@ -76,6 +76,7 @@ impl RouteTable {
             allow_all: HeaderValue::from_static("OPTIONS"),
             extension_methods: Vec::new(),
             async_routes: 0,
+            uses_pool: false,
             unmatched: metrics.route(UNMATCHED, "(any)"),
             on_error: set.on_error.clone(),
             pool: None,
@@ -152,6 +153,10 @@ impl RouteTable {
             Action::Handler(handler) => {
                 check_dispatch(route, handler.kind(), dispatch)?;
                 check_state(route, handler.as_ref(), &set.state)?;
+                if let Some(problem) = handler.problem() {
+                    return Err(RouteError::new(route, problem.to_owned()));
+                }
+                self.uses_pool |= handler.uses_pool();
                 RouteAction::Chain(self.chain(layers, handler.clone(), &route_metrics, dispatch), dispatch)
             }
         };

@@ -46,11 +46,14 @@ pub(crate) struct RouteTable {
     extension_methods: Vec<Method>,
     /// Number of routes that run on the pool.
     pub(crate) async_routes: usize,
+    /// A handler of an inline route submits jobs to the pool.
+    pub(crate) uses_pool: bool,
     /// Metrics of requests without a route.
     pub(crate) unmatched: Arc<RouteMetrics>,
     /// Hook that shapes the error responses that the server creates itself.
     pub(crate) on_error: Option<OnError>,
-    /// Pool for the async routes. The registry sets it before it publishes a table that has any.
+    /// Pool for the async routes and the inline handlers that use it. The registry sets it before it
+    /// publishes a table that has any.
     pub(crate) pool: Option<Pool>,
 }
 
