@@ -97,7 +97,7 @@ fn files_are_served_over_tls() {
     let dir = Dir::with(&[("small", "text"), ("large", &large)]);
     let (chain, key) = pair("localhost");
     let tls = Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-    let builder = base_builder().listen_tls("127.0.0.1:0".parse().unwrap(), tls);
+    let builder = base_builder().listen_tls("127.0.0.1:0", tls);
     let router = Router::new().route(static_dir("/", &dir.0));
     let server = builder.cores(Cores::Unpinned(2)).router(router).start().unwrap();
     let mut client = Client::connect(address(&server), &Arc::new(trusting(&chain)));
