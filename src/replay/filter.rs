@@ -1,6 +1,10 @@
 //! Filters: the choice of the events that a reader of a log receives.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -99,7 +103,8 @@ impl Filter {
 
     /// Returns a filter for the events whose header the function accepts.
     ///
-    /// The function runs on the threads that read the store, so it must be quick and must not block.
+    /// The function runs on the threads that read the store, with locks held, so it must be quick and must
+    /// not block. If it panics, the event does not pass.
     pub fn predicate(accepts: Arc<dyn Fn(&EventHeader<'_>) -> bool + Send + Sync>) -> Self {
         Self(Some(Arc::new(Rules { predicate: Some(accepts), ..Rules::default() })))
     }
@@ -155,8 +160,14 @@ impl Filter {
     pub(super) fn accepts_rest(&self, event: &EventHeader<'_>) -> bool {
         let Some(rules) = &self.0 else { return true };
         rules.tags.iter().all(|tag| event.tags.contains(tag))
-            && rules.predicate.as_ref().is_none_or(|accepts| accepts(event))
+            && rules.predicate.as_ref().is_none_or(|accepts| call(&**accepts, event))
     }
+}
+
+/// Calls a predicate. One that panics refuses the event; the panic hook has reported it.
+fn call(accepts: &(dyn Fn(&EventHeader<'_>) -> bool + Send + Sync), event: &EventHeader<'_>) -> bool {
+    // The predicate is foreign code, and the event is only read.
+    catch_unwind(AssertUnwindSafe(|| accepts(event))).unwrap_or(false)
 }
 
 /// Filters are equal if they have the same rules. Predicates are equal if they are the same function object.

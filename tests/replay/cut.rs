@@ -13,13 +13,14 @@ use windlass::replay::{
 use crate::{
     common::{Random, rounds, seed},
     disk::MemoryDisk,
+    kill::{check_labels, labelled},
     oracle::Oracle,
 };
 
 /// Number of stores per round, and how often each store is opened.
 const STORES: u64 = 60;
 const LIVES: usize = 6;
-const TOPICS: [&str; 3] = ["a", "b", "c"];
+const TOPICS: [&str; 4] = ["a", "b", "c", "labels"];
 
 fn options(random: &mut Random) -> Options {
     let mut options = Options::default();
@@ -55,6 +56,7 @@ fn a_power_cut_loses_nothing_acknowledged_as_fsynced() {
         }
         let store = DurableStore::open_on(disk.disks(), options).unwrap();
         oracle.check(&store, &mut random);
+        check_labels(&store);
         acknowledged += oracle.acknowledged();
     }
     println!("{cuts} power cuts, {acknowledged} events acknowledged");
@@ -118,7 +120,11 @@ fn append(
         let data = format!("{topic} {number} {}", "x".repeat(random.below(600)));
         let durability = [Durability::None, Durability::Buffered, Durability::Fsynced][random.below(3)];
         oracle.attempt(topic, &data);
-        let (sender, event) = (sender.clone(), Append::new(topic, data.clone()).durability(durability));
+        let event = match topic {
+            "labels" => labelled(*number, &number.to_string(), &data),
+            topic => Append::new(topic, data.clone()),
+        };
+        let (sender, event) = (sender.clone(), event.durability(durability));
         let done = Box::new(move |outcome| sender.send((topic, data, outcome)).unwrap());
         assert!(store.append(event, done).is_ok());
         if is_one_by_one {

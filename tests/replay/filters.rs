@@ -129,4 +129,5 @@ fn tags_and_predicates_select_events() {
     assert_eq!(read(Filter::any_of([Matcher::prefix("ev"), Matcher::label("a")])), [1, 2, 3, 4]);
     assert_eq!(read(Filter::any_of([])), [0_u64; 0]);
     assert_eq!(read(Filter::predicate(Arc::new(|event| event.private))), [2]);
+    assert_eq!(read(Filter::predicate(Arc::new(|_| panic!("deliberate panic of the test")))), [0_u64; 0]);
 }

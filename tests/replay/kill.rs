@@ -49,13 +49,13 @@ fn a_kill_loses_nothing_acknowledged_as_fsynced() {
 const LABELS: [&[&str]; 3] = [&["x"], &["y"], &["x", "z"]];
 
 /// Returns an event of the log `labels`.
-fn labelled(number: usize, id: &str, data: &str) -> Append {
+pub(crate) fn labelled(number: usize, id: &str, data: &str) -> Append {
     let event = Append::new("labels", data.to_owned()).labels(LABELS[number % 3].iter().copied());
     event.id(id.to_owned()).key(id.to_owned())
 }
 
 /// Asserts that the tables of labels, ids and keys match the events.
-fn check_labels(store: &DurableStore) {
+pub(crate) fn check_labels(store: &DurableStore) {
     let read = |filter: Filter| {
         let mut query = Query::new("labels", Start::Earliest).filter(filter);
         let mut events = Vec::new();

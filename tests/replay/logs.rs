@@ -323,3 +323,84 @@ fn a_filtered_read_goes_on_where_its_page_was_scanned_to() {
         assert_eq!((found, pages), (vec![30, 60, 90], 5));
     });
 }
+
+/// An id of a topic must never stand for an event of the log that the topic was put into.
+#[cfg(feature = "durable")]
+#[test]
+fn a_configured_log_starts_above_every_topic() {
+    let store = durable(&settings(|_, _| ()), &crate::disk::MemoryDisk::default());
+    let old: Vec<Position> = (0..20).map(|_| append(&store, "prices/gold", "old")).collect();
+    append(&store, "news", "other");
+    let position = put(&store, "\0prices", &["prices/gold"]);
+    assert!(position.seq() > old[19].seq(), "{position}");
+    for known in [old[4], old[19]] {
+        let page = filtered(&store, "\0prices", Start::After(known), only("prices/gold"));
+        assert!(matches!(page.continuity, Continuity::Gap(gap) if gap.to.seq() < position.seq()), "{page:?}");
+        assert_eq!(seqs(&page), [position.seq()]);
+    }
+}
+
+#[cfg(feature = "durable")]
+#[test]
+fn after_another_grouping_every_log_continues_above_all_numbers() {
+    use windlass::replay::{
+        Durability,
+        durable::{DurableStore, Options},
+    };
+
+    let disk = crate::disk::MemoryDisk::default();
+    let open = |grouping| {
+        let mut options = Options::default();
+        options.grouping = grouping;
+        DurableStore::open_on(disk.disks(), options).unwrap()
+    };
+    let fsynced = |store: &DurableStore, log: &'static str| {
+        let event = Append::new(log, "data").durability(Durability::Fsynced);
+        store.append_blocking(event).unwrap().position
+    };
+    let store = open(1);
+    let many: Vec<Position> = (0..10).map(|_| fsynced(&store, "many")).collect();
+    let few: Vec<Position> = (0..3).map(|_| fsynced(&store, "few")).collect();
+    drop(store);
+    let store = open(1);
+    assert_eq!(fsynced(&store, "few").seq(), few[2].seq() + 1, "the grouping is the same");
+    drop(store);
+    for reopened in 0..2 {
+        let store = open(2);
+        let page = page(&store, "few", Start::After(few[2]));
+        assert_eq!((page.events.len(), page.end.seq()), (1, many[9].seq() + reopened));
+        let before = Position::new(many[9].epoch(), few[2].seq() + 1);
+        let gone = filtered(&store, "few", Start::After(before), only("few"));
+        assert!(
+            matches!(gone.continuity, Continuity::Gap(gap) if gap.to == many[9]),
+            "ids of other logs must not be taken for this one's: {gone:?}"
+        );
+        assert_eq!(fsynced(&store, "few").seq(), many[9].seq() + reopened + 1);
+    }
+}
+
+/// The events of a large log are removed in several commits.
+#[cfg(feature = "durable")]
+#[test]
+fn a_large_log_is_forgotten_and_found_empty_after_a_reopening() {
+    let disk = crate::disk::MemoryDisk::default();
+    let one = settings(|kept, limits| (kept.events, limits.logs) = (20_000, 1));
+    let store = durable(&one, &disk);
+    let (sender, outcomes) = std::sync::mpsc::channel();
+    for _ in 0..5000 {
+        let sender = sender.clone();
+        let done = Box::new(move |outcome: Result<_, _>| sender.send(outcome.is_ok()).unwrap());
+        assert!(store.append(Append::new("large", "data").labels(["a", "b"]), done).is_ok());
+    }
+    (0..5000).for_each(|_| assert!(outcomes.recv().unwrap()));
+    let last = page(&store, "large", Start::Earliest).end;
+    append(&store, "small", "data");
+    assert!(page(&store, "large", Start::Earliest).events.is_empty());
+    drop(store);
+    let store = durable(&one, &disk);
+    append(&store, "small", "data");
+    append(&store, "small", "data");
+    let again = append(&store, "large", "data");
+    assert!(again.seq() > last.seq());
+    assert_eq!(seqs(&page(&store, "large", Start::Earliest)), [again.seq()]);
+}

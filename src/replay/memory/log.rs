@@ -203,20 +203,20 @@ impl Log {
 
     /// Removes the events that retention no longer keeps.
     pub(super) fn trim(&mut self, now_ms: u64) {
-        let retention = Arc::clone(&self.retention);
-        let oldest_ms = expiry_ms(now_ms, retention.age);
+        let Retention { events: max_events, bytes: max_bytes, age, .. } = *self.retention;
+        let oldest_ms = expiry_ms(now_ms, age);
         while let Some(event) = self.recent.front() {
-            let is_over = self.recent.len() > retention.events || self.recent_bytes > retention.bytes;
+            let is_over = self.recent.len() > max_events || self.recent_bytes > max_bytes;
             if event.ms < oldest_ms {
                 self.drop_oldest_recent();
             } else if is_over && self.recent.len() > 1 {
-                self.spare_oldest_recent(&retention);
+                self.spare_oldest_recent();
             } else {
                 break;
             }
         }
         while let Some((seq, event)) = self.spared.first_key_value() {
-            let is_over = self.spared.len() > retention.events || self.spared_bytes > retention.bytes;
+            let is_over = self.spared.len() > max_events || self.spared_bytes > max_bytes;
             if event.ms >= oldest_ms && !is_over {
                 break;
             }
@@ -252,17 +252,17 @@ impl Log {
     }
 
     /// Removes the oldest recent event, or spares it while a label claims it.
-    fn spare_oldest_recent(&mut self, retention: &Retention) {
+    fn spare_oldest_recent(&mut self) {
         let Some((seq, event)) = self.pop_oldest_recent() else { return };
         let is_spared = match &mut self.labels {
-            Some(table) => table.spare(&event.labels, seq, retention.label_events),
+            Some(table) => table.spare(&event.labels, seq, self.retention.label_events),
             None => false,
         };
         if is_spared {
             self.spared_bytes += event.size_bytes();
             self.spared.insert(seq, event);
         } else {
-            // No label claims it any more.
+            // No label claims it.
             self.forget(seq, &event, false);
         }
     }
