@@ -75,3 +75,14 @@ pub(super) fn system_time(ms: u64) -> SystemTime {
 pub(super) fn expiry_ms(now_ms: u64, age: Option<Duration>) -> u64 {
     age.map_or(0, |age| now_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_shows_1970() {
+        assert_eq!(Clock::new(|| UNIX_EPOCH - Duration::from_secs(1)).now_ms(), 0);
+        assert_eq!(Clock::new(|| UNIX_EPOCH + Duration::from_secs(1)).now_ms(), 1000);
+    }
+}

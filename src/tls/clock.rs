@@ -15,9 +15,13 @@ pub(super) struct Clock;
 
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Some(UnixTime::since_unix_epoch(since))
+        Some(unix_time(SystemTime::now()))
     }
+}
+
+/// Returns the time for rustls: 1970 for a time before it.
+fn unix_time(now: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Session tickets. There are none while the system's clock is before 1970.
@@ -75,6 +79,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_clock_before_1970_shows_1970() {
+        assert_eq!(unix_time(UNIX_EPOCH - Duration::from_secs(1)).as_secs(), 0);
+        assert_eq!(unix_time(UNIX_EPOCH + Duration::from_secs(7)).as_secs(), 7);
+    }
 
     #[test]
     fn there_are_no_tickets_while_the_clock_is_before_1970() {

@@ -194,7 +194,7 @@ fn keys_that_openssl_makes_are_served_or_explained() {
         shop.run(convert);
         is_served(&served, convert, &chain, shop.read("other"), &chain);
     }
-    shop.run("x509 -in cert -text -trustout -out other");
+    shop.run("x509 -in cert -text -trustout -addtrust serverAuth -out other");
     is_served(&served, "a trusted certificate", shop.read("other"), shop.read("key"), &chain);
     for encrypt in [
         "pkcs8 -topk8 -in key -out other -passout pass:secret",
