@@ -34,6 +34,7 @@ mod ops;
 mod outgoing;
 mod probe;
 mod queues;
+mod recheck;
 mod starved;
 mod timer;
 mod transfer;
@@ -60,6 +61,7 @@ use self::{
     operations::Socket,
     outgoing::SendPool,
     queues::{Completion, Queues},
+    recheck::Rechecks,
     starved::Starved,
     timer::Timer,
 };
@@ -87,6 +89,7 @@ pub struct Ring<T: Connection> {
     /// Connections whose state may have changed, each once. The turn acts on them before its system call.
     dirty: Vec<ConnId>,
     starved: Starved,
+    rechecks: Rechecks,
     /// Since the turn began, all completions that were pending at some time were handled.
     is_caught_up: bool,
     /// Accepted sockets may go to another shard while this one has no free slot.
@@ -121,6 +124,7 @@ impl<T: Connection> Ring<T> {
             next: 0,
             dirty: Vec::with_capacity(options.batch),
             starved,
+            rechecks: Rechecks::default(),
             is_caught_up: false,
             can_hand_over: false,
             handler_called: false,

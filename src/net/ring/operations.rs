@@ -1,6 +1,6 @@
 //! The operations that the kernel runs for one connection.
 
-use super::{outgoing::Outgoing, starved::Place};
+use super::{outgoing::Outgoing, recheck::Recheck, starved::Place};
 use crate::net::{engine::Connection, socket};
 
 /// A connection of the ring.
@@ -39,6 +39,8 @@ pub(super) struct Operations {
     pub(super) receive: Receive,
     /// Place of a starved connection in the order of waiting. Its next receive keeps it.
     pub(super) place: Option<Place>,
+    /// Whether the connection waits for a [second look](super::recheck) at its receive.
+    pub(super) recheck: Recheck,
     /// Bytes taken from the outbox and not sent completely.
     pub(super) outgoing: Outgoing,
     /// The kernel is sending `outgoing`.
@@ -47,7 +49,13 @@ pub(super) struct Operations {
 
 impl Operations {
     pub(super) fn new() -> Self {
-        Self { receive: Receive::New, place: None, outgoing: Outgoing::Empty, sending: false }
+        Self {
+            receive: Receive::New,
+            place: None,
+            recheck: Recheck::Off,
+            outgoing: Outgoing::Empty,
+            sending: false,
+        }
     }
 
     /// Returns the number of operations in the kernel that use the connection's memory or socket.

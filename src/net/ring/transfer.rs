@@ -1,8 +1,17 @@
 //! Receiving and sending on connections.
 
-use std::{io, os::fd::AsFd};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    time::Instant,
+};
 
-use rustix::{io::Errno, net::RecvFlags};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    net::RecvFlags,
+};
+use windlass_actors::clock;
 
 use super::{
     Ring,
@@ -10,6 +19,7 @@ use super::{
     operations::Receive,
     ops::{self, Kind, Tag, WHOLE_BUFFER},
     queues::Completion,
+    recheck::Recheck,
     starved::Place,
 };
 use crate::net::{
@@ -19,6 +29,9 @@ use crate::net::{
 
 /// Maximum number of bytes that [`Ring::receive_now`] receives: enough for a head of usual size.
 const RECEIVE_NOW_BYTES: usize = 16 * 1024;
+
+/// Maximum number of connections that one turn looks at. Each costs a system call.
+const LOOKS_PER_TURN: usize = 256;
 
 impl<T: Connection> Ring<T> {
     /// Handles the completion of a receive.
@@ -50,6 +63,8 @@ impl<T: Connection> Ring<T> {
                     self.pause(id);
                 } else if self.starved.is_greedy(len) {
                     self.cancel_receive(id);
+                } else if completion.has_more() {
+                    self.note_received(id);
                 }
             }
             1.. => self.discard(handler, id, len),
@@ -243,5 +258,62 @@ impl<T: Connection> Ring<T> {
                 errno => self.close(handler, id, Closed::Failed(io::Error::from_raw_os_error(errno))),
             },
         }
+    }
+}
+
+impl<T: Connection> Ring<T> {
+    /// Notes that the multishot receive of a connection has delivered bytes and goes on.
+    pub(super) fn note_received(&mut self, id: ConnId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        match socket.io.recheck {
+            Recheck::Active => {}
+            Recheck::Silent => socket.io.recheck = Recheck::Active,
+            Recheck::Off => {
+                socket.io.recheck = Recheck::Silent;
+                let at = self.rechecks.push(id, clock::now());
+                self.arm_timer(at);
+            }
+        }
+    }
+
+    /// Looks at the connections whose time has come. Called when the timer has fired.
+    pub(super) fn recheck(&mut self) {
+        if self.rechecks.next_at().is_none() {
+            return;
+        }
+        let now = clock::now();
+        for _ in 0..LOOKS_PER_TURN {
+            let Some(id) = self.rechecks.pop(now) else { break };
+            self.recheck_one(id, now);
+        }
+        if let Some(at) = self.rechecks.next_at() {
+            self.arm_timer(at);
+        }
+    }
+
+    /// Cancels the receive of a silent connection whose socket is readable. It is submitted again when the
+    /// cancellation completes, and then finds what it has missed.
+    fn recheck_one(&mut self, id: ConnId, now: Instant) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if socket.io.recheck == Recheck::Active {
+            socket.io.recheck = Recheck::Silent;
+            self.rechecks.push(id, now);
+            return;
+        }
+        socket.io.recheck = Recheck::Off;
+        if socket.io.receive == Receive::Armed && socket.wants_bytes() && is_readable(socket.fd.as_fd()) {
+            self.cancel_receive(id);
+        }
+    }
+}
+
+/// Returns `true` if a receive on the socket would not wait.
+fn is_readable(socket: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(socket, PollFlags::IN | PollFlags::RDHUP)];
+    match poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+        Ok(ready) => ready > 0,
+        // Submitting the receive anew does no harm.
+        Err(Errno::INTR) => true,
+        Err(_) => false,
     }
 }

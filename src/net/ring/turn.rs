@@ -1,6 +1,6 @@
 //! One turn of the ring: act on changed connections, enter the kernel once, handle its completions.
 
-use std::{io, os::fd::AsFd};
+use std::{io, os::fd::AsFd, time::Instant};
 
 use rustix::net::Shutdown;
 use windlass_actors::Wait;
@@ -53,12 +53,19 @@ impl<T: Connection> Ring<T> {
         }
         let until = if let Wait::Until(until) = wait { Some(until) } else { None };
         let deadline = until.into_iter().chain(self.acceptor.retry_at()).min();
-        if let Some(entry) = deadline.and_then(|deadline| self.timer.arm(deadline)) {
+        if let Some(deadline) = deadline {
+            self.arm_timer(deadline);
+        }
+        true
+    }
+
+    /// Makes the timer fire at `deadline` or earlier.
+    pub(super) fn arm_timer(&mut self, deadline: Instant) {
+        if let Some(entry) = self.timer.arm(deadline) {
             // SAFETY: the entry points to boxed memory of `timer`, which the kernel reads while it takes the
             // entry.
             unsafe { self.queues.push(&entry) }
         }
-        true
     }
 
     /// Handles the completions that are left in the batch.
@@ -121,7 +128,10 @@ impl<T: Connection> Ring<T> {
             Kind::Send => self.sent(handler, id, completion),
             Kind::Accept => self.accepted(handler, id.slot as usize, completion),
             Kind::Doorbell => return self.doorbell.completed(completion, &mut self.queues),
-            Kind::Timer => return self.timer.completed(completion),
+            Kind::Timer => {
+                self.timer.completed(completion)?;
+                self.recheck();
+            }
             Kind::Cancel => self.cancelled(id, completion),
         }
         Ok(())
