@@ -13,6 +13,8 @@ mod error;
 mod interop;
 mod outlet;
 mod source;
+#[cfg(feature = "stream")]
+mod stream;
 mod trailers;
 
 use std::{

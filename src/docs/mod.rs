@@ -29,6 +29,12 @@ pub mod examples {
     }
 
     examples! {
+        hello_world "examples/hello_world.rs"
+        users "examples/users.rs"
+        key_value_store "examples/key_value_store.rs"
+        todos "examples/todos.rs"
+        ticks "examples/ticks.rs"
+        websocket_chat "examples/websocket_chat.rs"
         chat "examples/chat.rs"
         rate_limiter "examples/rate_limiter.rs"
         jobs "examples/jobs.rs"

@@ -42,6 +42,8 @@
 //! | `Method`, `Uri`, `Version`, `HeaderMap` | that part of the head | `Uri`: `400` for a target that the `http` crate does not accept |
 //! | [`Json<T>`](crate::Json) | the body as JSON | `415`, `400`, `422`, `413` |
 //! | [`Form<T>`](Form) | the query of GET and HEAD, else the body as a form | `400`, `415`, `422`, `413` |
+//! | [`Multipart`] | a form with files, field by field | `400`, `415`, `413` |
+//! | `WebSocketUpgrade` of [`ws`](crate::ws) | the handshake of a WebSocket | `400`, `426` and others of RFC 6455 |
 //! | `Bytes`, `String` | the whole body | `413`; `400` for a body that is not complete, or a `String` that is not UTF-8 |
 //! | [`Body`](crate::Body), [`Request`] | the body or the request as it is | nothing |
 //! | `Option<T>` | `None` where the part is absent, see [`OptionalFromRequestParts`] | as `T` where it is invalid |
@@ -49,6 +51,8 @@
 
 mod body;
 mod head;
+#[cfg(feature = "multipart")]
+mod multipart;
 mod optional;
 #[cfg(feature = "json")]
 mod typed;
@@ -60,6 +64,8 @@ use http::Extensions;
 use crate::{request::Request, response::IntoResponse};
 
 pub use head::{ConnectInfo, Extension, State};
+#[cfg(feature = "multipart")]
+pub use multipart::{Field, Multipart};
 pub use optional::{OptionalFromRequest, OptionalFromRequestParts};
 #[cfg(feature = "json")]
 pub use typed::{Form, Path, Query};

@@ -24,6 +24,7 @@ use crate::body::Body;
 /// | `(HeaderMap, R)`, `(StatusCode, HeaderMap, R)` | `R` with these headers, as above, and this status |
 /// | [`Html<R>`](crate::Html) | `R` as `text/html; charset=utf-8` |
 /// | [`Redirect`](crate::Redirect) | a redirect |
+/// | [`Sse<S>`](crate::sse::Sse) | a stream of events, with the feature `stream` |
 /// | `Result<R, E>` | `R` or `E`, which is also an `IntoResponse` |
 /// | [`Json<T>`](crate::Json) | `T` as JSON, with the feature `json` |
 ///

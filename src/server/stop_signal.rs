@@ -4,22 +4,29 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     task::{Poll, Waker},
     thread::{self, JoinHandle},
 };
 
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
+    flag::register_conditional_default,
     iterator::{Handle, Signals},
 };
+
+/// The signals that stop a program.
+const SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
 
 /// SIGINT (Ctrl-C) and SIGTERM, caught from the creation of this value on. For [`Server::run`] and
 /// [`Server::run_until`]. Requires the feature `signal`.
 ///
 /// Create it before the server starts, so that no signal is missed. The library catches no signal unless a
 /// program creates this value. Both signals keep their effect on everything else in the program that catches
-/// them. When the value is dropped they have no effect, instead of ending the process.
+/// them. Once the last such value is dropped, they end the process again.
 ///
 /// [`Server::run`]: crate::Server::run
 /// [`Server::run_until`]: crate::Server::run_until
@@ -27,6 +34,33 @@ pub struct StopSignal {
     shared: Arc<Shared>,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
+}
+
+/// The number of [`StopSignal`]s, and the flag that lets the signals end the process while there is none.
+static LIVE: Mutex<(usize, Option<Arc<AtomicBool>>)> = Mutex::new((0, None));
+
+/// Keeps the signals from ending the process.
+fn catch() -> io::Result<()> {
+    let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (count, flag) = &mut *live;
+    if flag.is_none() {
+        let ends_process = Arc::new(AtomicBool::new(false));
+        for signal in SIGNALS {
+            register_conditional_default(signal, ends_process.clone())?;
+        }
+        *flag = Some(ends_process);
+    }
+    *count += 1;
+    flag.iter().for_each(|ends_process| ends_process.store(false, SeqCst));
+    Ok(())
+}
+
+/// Lets the signals end the process again, unless another value has called [`catch`].
+fn release() {
+    let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    live.0 -= 1;
+    let is_last = live.0 == 0;
+    live.1.iter().for_each(|ends_process| ends_process.store(is_last, SeqCst));
 }
 
 #[derive(Default)]
@@ -66,11 +100,12 @@ impl StopSignal {
     ///
     /// The system refuses to catch them, or the thread that waits for them fails to start.
     pub fn new() -> io::Result<Self> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = Signals::new(SIGNALS)?;
         let (handle, shared) = (signals.handle(), Arc::new(Shared::default()));
         let told = shared.clone();
         let wait = move || signals.forever().for_each(|_| told.change(|arrived| arrived.signals += 1));
         let thread = thread::Builder::new().name("stop-signal".to_owned()).spawn(wait)?;
+        catch()?;
         Ok(Self { shared, handle, thread: Some(thread) })
     }
 
@@ -115,6 +150,7 @@ impl Drop for StopSignal {
         self.handle.close();
         // The thread does not panic.
         let _ = self.thread.take().map(JoinHandle::join);
+        release();
     }
 }
 

@@ -27,6 +27,7 @@
 //! [`upgrade()`] opens a socket from an ordinary handler, which has already seen the request.
 
 mod error;
+mod extractor;
 mod message;
 mod open;
 mod prepared;
@@ -44,6 +45,7 @@ pub use crate::proto::ws::{
     deflate::{Context, Settings as Deflate},
 };
 pub use error::{ProtocolError, TrySendError};
+pub use extractor::WebSocketUpgrade;
 pub use message::{CloseFrame, Message, Outgoing};
 pub use prepared::Prepared;
 pub use route::{websocket, websocket_with};

@@ -117,9 +117,8 @@ where
     F: FnOnce(Socket) -> Fut + Send + 'static,
     Fut: Future<Output: Finish> + 'static,
 {
-    use sealed::Sealed;
-    if !request.body().is_empty() {
-        return plain(StatusCode::BAD_REQUEST, "A request that opens a WebSocket must not have a body.\n");
+    if let Some(refused) = refuse_body(request) {
+        return refused;
     }
     let opening = Opening {
         method: request.method(),
@@ -127,9 +126,30 @@ where
         authority: request.original_host().map(str::as_bytes),
         protocol: request.protocol(),
     };
-    let accepted = match proto::accept(&opening, request.header_pairs(), &settings.policy) {
+    answer(&opening, request.header_pairs(), settings, handler)
+}
+
+/// Returns the response to a request that has a body. `None` if it has none.
+pub(super) fn refuse_body(request: &Request) -> Option<Response> {
+    let text = "A request that opens a WebSocket must not have a body.\n";
+    (!request.body().is_empty()).then(|| plain(StatusCode::BAD_REQUEST, text))
+}
+
+/// Answers an opening handshake with these header fields.
+pub(super) fn answer<'a, F, Fut>(
+    opening: &Opening<'_>,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    settings: &Arc<Settings>,
+    handler: F,
+) -> Response
+where
+    F: FnOnce(Socket) -> Fut + Send + 'static,
+    Fut: Future<Output: Finish> + 'static,
+{
+    use sealed::Sealed;
+    let accepted = match proto::accept(opening, fields, &settings.policy) {
         Ok(accepted) => accepted,
-        Err(refusal) => return refuse(refusal, request.version()),
+        Err(refusal) => return refuse(refusal, opening.version),
     };
     let mut response = Response::status_only(accepted.status);
     for (name, value) in &accepted.headers {
@@ -144,7 +164,8 @@ where
     }))
 }
 
-fn refuse(refusal: Refusal, version: Version) -> Response {
+/// Returns the response that refuses a handshake.
+pub(super) fn refuse(refusal: Refusal, version: Version) -> Response {
     let mut response =
         Response::text(format!("The WebSocket handshake failed: {refusal}.\n")).with_status(refusal.status());
     for (name, value) in &refusal.headers(version) {

@@ -41,10 +41,14 @@ mod overload;
 mod panics;
 mod paths;
 mod pipelines;
+#[cfg(feature = "signal")]
+mod programs;
 mod replies;
 mod routes;
 mod rules;
 mod running;
+#[cfg(all(feature = "stream", feature = "multipart"))]
+mod streams;
 mod stuck;
 mod test_client;
 mod timeouts;

@@ -119,6 +119,8 @@ const HOMES: &[(&str, &[&str])] = &[
         ],
     ),
     ("serde_html_form", &["src/request/typed.rs"]),
+    ("futures_core", &["src/body/stream.rs", "src/extract/multipart.rs", "src/pubsub/sse/response.rs"]),
+    ("multer", &["src/extract/multipart.rs"]),
     ("redb", &["src/replay/durable"]),
     ("crc32fast", &["src/replay/durable"]),
     ("http_body", &["src/body/interop.rs", "src/routing/"]),

@@ -34,6 +34,8 @@ mod queue;
 mod recorder;
 mod replay;
 mod respond;
+#[cfg(feature = "stream")]
+mod response;
 mod route;
 mod settings;
 
@@ -41,5 +43,7 @@ pub use client::Client;
 pub use error::{Closed, SendError, SubscribeError};
 pub use replay::Replay;
 pub use respond::respond;
+#[cfg(feature = "stream")]
+pub use response::Sse;
 pub use route::{event_stream, event_stream_with};
 pub use settings::{Overflow, Settings};

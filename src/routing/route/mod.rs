@@ -78,6 +78,8 @@ pub(crate) enum PathScope {
         expect(dead_code, reason = "only mounted services and static files have such routes")
     )]
     Subtree,
+    /// As [`Subtree`](Self::Subtree), except the paths that other routes serve, for whatever method.
+    Fallback,
 }
 
 /// A method and a path, and the handler that serves them.

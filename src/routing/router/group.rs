@@ -6,8 +6,8 @@ use crate::{
     request::Request,
     response::IntoResponse,
     routing::{
-        handler::{Layer, Middleware},
-        route::{Dispatch, Route},
+        handler::{Handler, Layer, Middleware},
+        route::{Dispatch, PathScope, Route, any},
         table::Scope,
     },
 };
@@ -60,6 +60,31 @@ impl Group {
         self.routes.extend(routes);
         self.scopes.extend(scopes);
         self
+    }
+
+    /// Sets a handler for requests of any method to paths without a route, at the prefix of the group and
+    /// below it. Without one, the handler of an outer group or of
+    /// [`Router::not_found`](crate::Router::not_found) serves them.
+    ///
+    /// The handler runs inline inside the middleware of the group and sets the status itself. Metrics count
+    /// these requests under the route `(unmatched)`. A route of the group whose last parameter matches the
+    /// rest of the path conflicts with it.
+    ///
+    /// ```
+    /// use windlass::{Router, TestClient, get, http::StatusCode};
+    ///
+    /// let router = Router::new().group("/api", |api| {
+    ///     api.route(get("/items", || "items")).not_found(|| (StatusCode::NOT_FOUND, "no such call"))
+    /// });
+    /// let client = TestClient::new(router)?;
+    /// assert_eq!(client.get("/api/nothing").body(), "no such call");
+    /// assert_eq!(client.post("/api/items", "").status(), StatusCode::METHOD_NOT_ALLOWED);
+    /// # Ok::<(), windlass::StartError>(())
+    /// ```
+    #[must_use]
+    pub fn not_found<M: 'static>(self, handler: impl Handler<M>) -> Self {
+        let route = any("/", handler).run_inline();
+        self.route(Route { scope: PathScope::Fallback, ..route })
     }
 
     /// Sets inline as the default dispatch of the routes and inner groups that are added after this call.

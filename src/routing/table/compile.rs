@@ -82,20 +82,15 @@ impl RouteTable {
             pool: None,
         };
         let mut known = HashMap::new();
-        for route in &set.list {
+        let is_fallback = |route: &&Route| route.scope == PathScope::Fallback;
+        for route in set.list.iter().filter(|route| !is_fallback(route)) {
             let index = table.add_route(set, route, metrics.route(&route.path, route.method_name()))?;
-            for template in templates(route) {
-                let template =
-                    template::checked(&template).map_err(|problem| RouteError::new(route, problem))?;
-                let path = match known.get(&template) {
-                    Some(path) => *path,
-                    None => table.add_path(route, &template, &known)?,
-                };
-                known.insert(template, path);
-                if !table.paths[path].methods.insert(route.method.as_ref(), index) {
-                    return Err(RouteError::new(route, "a route with this method and path exists already"));
-                }
-            }
+            table.add_paths(route, index, &mut known)?;
+        }
+        for route in set.list.iter().filter(is_fallback) {
+            let route_metrics = table.unmatched.clone();
+            let index = table.add_route(set, route, route_metrics)?;
+            table.add_paths(route, index, &mut known)?;
         }
         if let Some(route) = &set.not_found {
             let route_metrics = table.unmatched.clone();
@@ -103,6 +98,28 @@ impl RouteTable {
         }
         table.finish(set);
         Ok(table)
+    }
+
+    /// Adds a route to the paths that it serves. `known` are the templates of all paths so far.
+    fn add_paths(
+        &mut self,
+        route: &Route,
+        index: usize,
+        known: &mut HashMap<String, usize>,
+    ) -> Result<(), RouteError> {
+        for template in templates(route) {
+            let template = template::checked(&template).map_err(|problem| RouteError::new(route, problem))?;
+            let path = match known.get(&template) {
+                Some(_) if route.scope == PathScope::Fallback => continue,
+                Some(path) => *path,
+                None => self.add_path(route, &template, known)?,
+            };
+            known.insert(template, path);
+            if !self.paths[path].methods.insert(route.method.as_ref(), index) {
+                return Err(RouteError::new(route, "a route with this method and path exists already"));
+            }
+        }
+        Ok(())
     }
 
     /// Adds a path without routes and returns its index. `route` and `known`, the templates of the other
@@ -288,8 +305,10 @@ fn templates(route: &Route) -> Vec<String> {
     match (route.scope, path.strip_suffix('/').unwrap_or(&path)) {
         (PathScope::Path, _) => vec![path],
         // A catch-all parameter does not match the empty string.
-        (PathScope::Subtree, "") => vec!["/".to_owned(), format!("/{{*{SUBTREE_PARAM}}}")],
-        (PathScope::Subtree, top) => {
+        (PathScope::Subtree | PathScope::Fallback, "") => {
+            vec!["/".to_owned(), format!("/{{*{SUBTREE_PARAM}}}")]
+        }
+        (PathScope::Subtree | PathScope::Fallback, top) => {
             vec![top.to_owned(), format!("{top}/"), format!("{top}/{{*{SUBTREE_PARAM}}}")]
         }
     }
