@@ -8,7 +8,8 @@
 #                        fastwebsockets ntex may tonic nginx nghttpd h2o tokio-bare ring-bare
 #   --scenarios NAMES    scenarios, separated by commas (all); scripts/bench/scenarios.sh and http2.sh
 #                        describe them: plain-64 pipelined-16 greedy-200 get-json get-json-1k post-4k
-#                        churn-close async-mix idle-1000 idle-10000 h2-m100 h2-m1 h2-post-1m h2-get-1m
+#                        churn-close async-mix idle-1000 idle-10000 files-4k files-64k files-1m files-4k-tls
+#                        files-64k-tls files-1m-tls h2-m100 h2-m1 h2-post-1m h2-get-1m
 #                        grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000 sse-1000-h2
 #                        sse-1000-tls ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000
 #   --passes N           measured passes of each server in each scenario (5; quick: 2; with 10000 connections:

@@ -31,6 +31,8 @@ is_installed() {
 # lacks PEER SCENARIO: succeeds if the server cannot run the scenario; the cell is left out.
 lacks() {
     case $1/$2 in
+        windlass*/files-* | nginx/files-*) return 1 ;;
+        */files-*) return 0 ;;
         nginx/post-4k | nginx/async-mix) return 0 ;; # NGINX itself has no echo and no route that waits
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
         windlass*/grpc-* | windlass*/h2-* | hyper/h2-* | tonic/grpc-*) return 1 ;;
@@ -78,6 +80,7 @@ windlass_command() {
         --workers 1)
     # A queue that stands is the purpose.
     [[ $3 != greedy-* ]] || COMMAND+=(--config tests/cli/shed_nothing.toml)
+    [[ $3 != files-* ]] || { make_static_files && COMMAND+=(--files "$WORK/static"); }
     # The same backlog per subscriber as in the axum peer.
     [[ $3 != sse-* ]] || COMMAND+=(--mailbox-events 1024 --mailbox-bytes 1048576)
 }
@@ -106,6 +109,16 @@ make_files() {
     head -c 1048576 /dev/zero | tr '\0' . >"$WORK/files/demo/large"
 }
 
+# Writes the files of the scenarios files-*, which were last changed long ago, as files usually were.
+make_static_files() {
+    local size
+    mkdir -p "$WORK/static"
+    for size in 4096:4k 65536:64k 1048576:1m; do
+        head -c "${size%:*}" /dev/zero | tr '\0' . >"$WORK/static/${size#*:}"
+    done
+    touch -d 2024-01-01 "$WORK"/static/*
+}
+
 # h2o_config PORT: writes the configuration of h2o.
 h2o_config() {
     cat >"$WORK/h2o.conf" <<CONFIG
@@ -120,10 +133,19 @@ CONFIG
 # nginx_config PORT SCENARIO: writes a configuration with master and worker in one process, which has all the
 # CPU time.
 nginx_config() {
-    local connections=4096 protocol=
+    local connections=4096 protocol= certificate= root=
     # NGINX reserves memory for each connection, so no more than the scenario needs.
     [[ $2 != idle-10000 ]] || connections=16384
     [[ $2 != h2-* ]] || protocol=" http2"
+    if [[ $2 == *-tls ]]; then
+        protocol=" ssl"
+        certificate="ssl_certificate $WORK/cert.pem; ssl_certificate_key $WORK/key.pem;"
+    fi
+    if [[ $2 == files-* ]]; then
+        make_static_files
+        root="root $WORK/static; sendfile on; tcp_nopush on;
+        open_file_cache max=1000; open_file_cache_valid 1s;"
+    fi
     cat >"$WORK/nginx.conf" <<CONFIG
 daemon off;
 master_process off;
@@ -140,6 +162,8 @@ http {
     fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
     server {
         listen 127.0.0.1:$1 backlog=4096$protocol;
+        $certificate
+        $root
         location = /demo/plaintext { default_type text/plain; return 200 'Hello, World!'; }
         location = /demo/json { default_type application/json; return 200 '{"message":"Hello, World!"}'; }
         location = /demo/items { default_type application/json; return 200 '$(<benches/peers/items.json)'; }

@@ -11,6 +11,9 @@
 #                   keeps up with: measures fairness
 #   idle-1000       1,000 connections with five requests per second each
 #   idle-10000      10,000 connections stay open after one request each, first alone, then beside 64 busy ones
+#   files-4k        64 connections that get one file of 4 KiB over and over; files-64k and files-1m likewise,
+#                   and files-…-tls over TLS 1.3. NGINX keeps its files open, as Windlass does, and sends them
+#                   with sendfile
 #   sse-1000        1,000 subscribers of one topic get 100 events of 256 bytes per second. A request is a
 #                   delivery; p50 and p99 run from publishing to receipt; no event may be dropped. Subscribing
 #                   is not counted
@@ -26,7 +29,8 @@
 # In idle-1000 p50 and p99 are latency, not queueing: the server is not saturated.
 
 SCENARIOS=(plain-64 pipelined-16 greedy-200 get-json get-json-1k post-4k churn-close async-mix idle-1000
-    idle-10000 h2-m100 h2-m1 h2-post-1m h2-get-1m grpc-unary-tls grpc-stream-tls
+    idle-10000 files-4k files-64k files-1m files-4k-tls files-64k-tls files-1m-tls
+    h2-m100 h2-m1 h2-post-1m h2-get-1m grpc-unary-tls grpc-stream-tls
     sse-1000 sse-1000-fast sse-10000 sse-1000-h2 sse-1000-tls
     ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000)
 QUICK_SCENARIOS=(plain-64 pipelined-16 get-json-1k churn-close async-mix idle-10000)
@@ -48,6 +52,8 @@ run_scenario() {
         async-mix) with_load "$2" "${ASYNC_MIX[@]}" --connections 256 --rate 40000 ;;
         idle-1000) with_load "$2" --connections 1000 --rate 5000 --pause 0.5 ;;
         idle-10000) with_load "$2" --idle 10000 --pause $((IDLE_SECONDS + 1)) ;;
+        files-*-tls) with_wrk "$2" "$(file_of "$1")" https ;;
+        files-*) with_wrk "$2" "$(file_of "$1")" ;;
         h2-m100) with_h2load "$2" /demo/plaintext ${#H2_BODY} -c32 -m100 ;;
         h2-m1) with_h2load "$2" /demo/plaintext ${#H2_BODY} -c32 -m1 ;;
         h2-post-1m) with_upload "$2" ;;
@@ -78,6 +84,8 @@ check_scenario() {
         sse-*) with_load "$2" --sse 10 --rate 100 ;;
         ws-hub-*) with_load "$2" --ws-topic 10 --rate 100 ;;
         ws-idle-*) with_load "$2" "${WS_ECHO[@]}" ;;
+        files-*-tls) with_load "$2" --path "$(file_of "$1")" --tls-ca "$WORK/cert.pem" ;;
+        files-*) with_load "$2" --path "$(file_of "$1")" ;;
         get-json) with_load "$2" --path /demo/json ;;
         get-json-1k) with_load "$2" --path /demo/items ;;
         h2-*) check_h2 && run_scenario "$1" "$2" ;;
@@ -112,8 +120,15 @@ watch_idle() {
     per_connection=$((($(resident_kib "$pid") - base_kib[$peer]) * 1024 / established))
 }
 
+# with_wrk SECONDS PATH [SCHEME]
 with_wrk() {
-    taskset -c "$CLIENT_CORE" wrk -t1 -c64 -d"$1" -s scripts/bench/wrk.lua "http://$TARGET$2" | grep =
+    taskset -c "$CLIENT_CORE" wrk -t1 -c64 -d"$1" -s scripts/bench/wrk.lua "${3:-http}://$TARGET$2" | grep =
+}
+
+# file_of SCENARIO: prints the path of the file in a scenario files-*.
+file_of() {
+    local name=${1#files-}
+    echo "/${name%-tls}"
 }
 
 with_load() {
