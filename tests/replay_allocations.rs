@@ -27,9 +27,15 @@ fn an_append_allocates_only_the_bytes_of_its_event() {
     let fresh = allocations(&store, || {
         Append::new("topic", Bytes::copy_from_slice(b"an event copied for each append"))
     });
-    println!("allocations of {APPENDS} appends: shared bytes {shared}, own bytes {fresh}");
+    let labelled = allocations(&store, || {
+        Append::new("log", "an event in static memory").labels(["a label that is not the name of the log"])
+    });
+    println!(
+        "allocations of {APPENDS} appends: shared bytes {shared}, own bytes {fresh}, with a label {labelled}"
+    );
     // The test harness runs in the same process and accounts for a few.
     assert!(shared <= 8, "an append must not allocate: {shared} allocations in {APPENDS} appends");
+    assert!(labelled <= 8, "a label must not allocate: {labelled} allocations in {APPENDS} appends");
     assert!(
         fresh <= APPENDS + 8,
         "an append may allocate its event only: {fresh} allocations in {APPENDS} appends"
