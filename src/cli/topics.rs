@@ -19,7 +19,7 @@ use windlass::replay::durable::{DurableStore, ErrorHook, Options as StoreOptions
 use windlass::{
     Listen, TopicAccess,
     actors::fanout::{self, Overflow},
-    broker::{Broker, BrokerSettings, TopicPolicy},
+    broker::{Broker, BrokerSettings, SseTopic, TopicLog, TopicName, TopicPolicy},
     replay::Durability,
 };
 
@@ -133,7 +133,37 @@ pub(super) struct TopicConfig {
     forget_after: Option<String>,
     max_subscriptions: Option<usize>,
     max_client_subscriptions: Option<usize>,
+    sse_topic: Option<TopicPlace>,
     pattern: Vec<PatternConfig>,
+    log: Vec<LogConfig>,
+}
+
+/// Place of an event's topic in event streams of several topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TopicPlace {
+    None,
+    Event,
+    Envelope,
+}
+
+impl From<TopicPlace> for SseTopic {
+    fn from(place: TopicPlace) -> Self {
+        match place {
+            TopicPlace::None => Self::None,
+            TopicPlace::Event => Self::Event,
+            TopicPlace::Envelope => Self::Envelope,
+        }
+    }
+}
+
+/// A `[[topics.log]]` section.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogConfig {
+    name: String,
+    /// A topic name, or a prefix followed by `*`.
+    topics: String,
 }
 
 /// The value of `cors_origin`.
@@ -280,6 +310,8 @@ impl TopicConfig {
             policy.durability = self.durability_or(&name, pattern.durability, policy.durability)?;
             settings.patterns.push((pattern.topics.clone(), policy));
         }
+        settings.logs = self.logs()?;
+        settings.sse_topic = self.sse_topic.map_or_else(SseTopic::default, SseTopic::from);
         if let Some(heartbeat) = &self.heartbeat {
             settings.heartbeat =
                 if heartbeat == "off" { None } else { Some(duration("heartbeat", heartbeat)?) };
@@ -298,6 +330,23 @@ impl TopicConfig {
             self.max_client_subscriptions.unwrap_or(settings.client_subscriptions);
         settings.retry = duration_of("retry", &self.retry)?;
         Ok(settings)
+    }
+
+    /// Returns the logs of several topics. Returns an error text if a name is no word or occurs twice.
+    fn logs(&self) -> Result<Vec<TopicLog>, String> {
+        let mut logs = Vec::<TopicLog>::new();
+        for LogConfig { name, topics } in &self.log {
+            if name.parse::<TopicName>().is_err() || name.len() > 200 {
+                return Err(format!(
+                    "topics.log '{name}': invalid name: use up to 200 letters, digits and -_."
+                ));
+            }
+            if logs.iter().any(|log| log.name == *name) {
+                return Err(format!("topics.log '{name}': another log has this name"));
+            }
+            logs.push(TopicLog::new(name, topics));
+        }
+        Ok(logs)
     }
 
     /// Returns the durability of a section, or `default` if the section sets none. Returns an error text for

@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod cors;
 mod direct;
 mod failing;
+mod filters;
 mod limits;
 mod names;
 #[cfg(feature = "http2")]

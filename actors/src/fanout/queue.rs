@@ -276,6 +276,14 @@ impl<P: Payload> Queue<P> {
         self.lock().after
     }
 
+    /// Returns the number up to which the subscriber has all events, if nothing waits in the queue.
+    pub(super) fn delivered_to(&self) -> Option<u64> {
+        // Read first: these events are in the queue, if they have not been taken.
+        let delivered = self.topic.delivered(self.shard);
+        let state = self.lock();
+        (state.rests() && !state.catching_up).then(|| delivered.max(state.after))
+    }
+
     /// Closes the subscriber. It still gets the items in the queue.
     pub(super) fn close(&self) {
         let mut state = self.lock();

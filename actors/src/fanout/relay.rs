@@ -152,6 +152,7 @@ impl<P: Payload> Relay<P> {
         let mut delivery = delivering.counts;
         delivery.delivered += delivery.direct;
         topic.counters.add(cx.shard(), &delivery);
+        topic.record_delivered(cx.shard(), event.seq);
         event.counter.add(&delivery);
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 use super::{counters::TopicCounters, gap::Gap};
@@ -33,6 +36,8 @@ pub(super) struct TopicShared {
     /// the events in the order of their numbers.
     state: Mutex<TopicState>,
     pub(super) counters: TopicCounters,
+    /// Number of the last event that each shard's relay has delivered to all its subscribers.
+    delivered: Box<[AtomicU64]>,
 }
 
 impl TopicShared {
@@ -40,11 +45,22 @@ impl TopicShared {
     pub(super) fn new(shards: usize) -> Arc<Self> {
         let state = TopicState { seq: 0, shards: vec![TopicShard::default(); shards].into(), closed: false };
         let id = NEXT_ID.fetch_add(1, Relaxed);
-        Arc::new(Self { id, state: Mutex::new(state), counters: TopicCounters::new(shards) })
+        let delivered = (0..shards).map(|_| AtomicU64::new(0)).collect();
+        Arc::new(Self { id, state: Mutex::new(state), counters: TopicCounters::new(shards), delivered })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, TopicState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that a shard's relay has delivered event `seq` and all before it.
+    pub(super) fn record_delivered(&self, shard: usize, seq: u64) {
+        self.delivered[shard].store(seq, Release);
+    }
+
+    /// Returns the number of the last event that a shard's relay has delivered.
+    pub(super) fn delivered(&self, shard: usize) -> u64 {
+        self.delivered[shard].load(Acquire)
     }
 
     /// Subtracts a subscriber of a shard.

@@ -64,6 +64,15 @@ impl<P: Payload> Subscription<P> {
         self.rests
     }
 
+    /// Returns the number up to which the subscription has delivered every event of interest, or `None` if
+    /// deliveries wait.
+    ///
+    /// It rises with events that are not of interest, too. With an outlet, call it only after the event in
+    /// the outlet was taken.
+    pub fn delivered_to(&self) -> Option<u64> {
+        self.queue.delivered_to()
+    }
+
     /// Connects the subscription to an outlet of the calling thread's shard.
     ///
     /// While the outlet is open, events go there instead of to the queue. An event in the outlet counts as

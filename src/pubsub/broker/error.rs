@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::StatusCode;
 
+use super::TopicFilterError;
 use crate::{
     replay::{ErrorKind, StoreError},
     response::{Response, plain},
@@ -23,6 +24,8 @@ pub enum PublishError {
     ///
     /// [`BrokerSettings::subscriptions`]: super::BrokerSettings::subscriptions
     TooManySubscriptions,
+    /// The topics of a subscription cannot be read together.
+    Filter(TopicFilterError),
     /// The store's queue is full. Try again later.
     Busy,
     /// The server drains: it opens no new streams, and at the end of the drain it accepts no events.
@@ -45,6 +48,7 @@ impl PublishError {
             Self::TooManySubscriptions => {
                 retry_later("The server has too many subscribers. Try again later.\n")
             }
+            Self::Filter(error) => plain(StatusCode::BAD_REQUEST, format!("Invalid topics: {error}.\n")),
             Self::Busy => retry_later("The store of the topics is busy. Try again later.\n"),
             Self::Closed => retry_later("The server is shutting down. Try again later.\n"),
             Self::Store(error) => match error.kind() {
@@ -69,6 +73,7 @@ impl fmt::Display for PublishError {
             Self::NotStarted => f.write_str("the broker belongs to no server, or its server has not started"),
             Self::TooManyOfClient => f.write_str("the client has too many subscriptions"),
             Self::TooManySubscriptions => f.write_str("the broker has too many subscriptions"),
+            Self::Filter(error) => error.fmt(f),
             Self::Busy => f.write_str("the store's queue is full"),
             Self::Closed => f.write_str("the server is draining"),
             Self::Store(error) => error.fmt(f),

@@ -8,13 +8,13 @@ use std::{
 use bytes::Bytes;
 use windlass_actors::fanout::{Policy, SubscribeOptions, Topic};
 
-use super::{TopicName, TopicPolicy};
+use super::{TopicFilter, TopicPolicy};
 use crate::{
     pubsub::event::EncodedEvent,
     replay::{Position, Query, ReplayStore, Start, Window},
 };
 
-/// Key of a log: the name of its topic.
+/// Key of a log: the name of its topic, or a NUL and the name of a log of several topics.
 pub(super) type LogKey = Arc<str>;
 
 /// A log with publishers or subscribers.
@@ -50,16 +50,6 @@ impl OpenLog {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the options of a client's subscription to a topic of the log.
-    pub(super) fn options(&self, topic: &TopicName, peer: Option<SocketAddr>) -> SubscribeOptions {
-        let options = SubscribeOptions::new(self.policy.bounds(), self.policy.overflow.clone());
-        match self.policy.overflow {
-            Policy::Always(_) => options,
-            // Only a callback reads the subscriber.
-            Policy::Ask(_) => options.with_identity(Arc::new(Subscriber { topic: topic.clone(), peer })),
-        }
-    }
-
     /// Asks the store for the end of the log's stored history, and records it when the answer comes.
     ///
     /// If the store fails, the next event records it.
@@ -74,14 +64,28 @@ impl OpenLog {
     }
 }
 
-/// A subscriber of a topic, as an overflow callback sees it.
+/// Returns the options of a client's subscription.
+pub(super) fn options(
+    policy: &TopicPolicy,
+    filter: &TopicFilter,
+    peer: Option<SocketAddr>,
+) -> SubscribeOptions {
+    let options = SubscribeOptions::new(policy.bounds(), policy.overflow.clone());
+    match policy.overflow {
+        Policy::Always(_) => options,
+        // Only a callback reads the subscriber.
+        Policy::Ask(_) => options.with_identity(Arc::new(Subscriber { topics: filter.clone(), peer })),
+    }
+}
+
+/// A subscriber of topics, as an overflow callback sees it.
 ///
 /// Get it with `full.identity::<Subscriber>()` in a [`Chooser`](windlass_actors::fanout::Chooser).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subscriber {
-    /// The topic.
-    pub topic: TopicName,
+    /// The topics.
+    pub topics: TopicFilter,
     /// The client's address. `None` if the subscription was made without a request, or through a Unix socket.
     pub peer: Option<SocketAddr>,
 }

@@ -15,7 +15,9 @@
 // This module must not know HTTP routes. Handlers and `pubsub::topics` call it.
 
 mod error;
+mod filter;
 mod log;
+mod log_table;
 mod name;
 mod publish;
 mod registry;
@@ -33,6 +35,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use windlass_actors::{
     Pool, System,
     error::SpawnError,
@@ -40,12 +43,13 @@ use windlass_actors::{
 };
 
 use super::{
-    event::{EncodedEvent, EventFormat, NewEvent},
+    event::{EncodedEvent, Enveloped, EventFormat, NamedByTopic, NewEvent, ServerSent},
     stream::{self, HeartbeatBody, ResumePoint},
 };
 use crate::{
     body::Body,
     metrics::{LabeledCounter, TopicTotals},
+    proto::h1::encode::SharedChunk,
     replay::{MemoryStore, Position, ReplayStore, StoreError},
     request::Request,
     response::Response,
@@ -53,14 +57,16 @@ use crate::{
 
 pub use super::event::{Event, EventNameError, PreparedEvent};
 pub use error::PublishError;
+pub use filter::{TopicFilter, TopicFilterError, TopicPattern};
 pub use log::Subscriber;
 pub use name::{TopicName, TopicNameError};
 pub use publish::{Publish, Published};
-pub use settings::{BrokerSettings, TopicPolicy};
+pub use settings::{BrokerSettings, SseTopic, TopicLog, TopicPolicy};
 pub(crate) use subscribers::ClientAddress;
 pub(crate) use subscription::TopicStream;
 
-use log::OpenLog;
+use log::{LogKey, OpenLog};
+use log_table::{LogTable, is_shared};
 use registry::{Registry, Use};
 use usage::{LogUse, Seat};
 
@@ -104,6 +110,7 @@ enum Phase {
 
 struct Shared {
     settings: BrokerSettings,
+    logs: LogTable,
     store: Arc<dyn ReplayStore>,
     /// Relays of the shards; unset until the server starts.
     fanout: OnceLock<Fanout<EncodedEvent>>,
@@ -135,8 +142,10 @@ impl Broker {
 
     /// Creates a broker that keeps its history in `store`.
     pub fn with_store(settings: BrokerSettings, store: Arc<dyn ReplayStore>) -> Self {
+        let logs = LogTable::new(&settings.logs);
         Self(Arc::new(Shared {
             settings,
+            logs,
             store,
             fanout: OnceLock::new(),
             has_server: AtomicBool::new(false),
@@ -214,8 +223,8 @@ impl Broker {
     }
 
     fn publish_new(&self, topic: &TopicName, event: NewEvent) -> Publish {
-        match self.open(topic, Phase::Draining, Use::Publish) {
-            Ok(log) => publish::publish(log, event),
+        match self.open(&self.0.logs.of_topic(topic), Some(topic), Phase::Draining, Use::Publish) {
+            Ok(log) => publish::publish(log, topic, event),
             Err(error) => Publish::failed(error),
         }
     }
@@ -240,7 +249,48 @@ impl Broker {
     }
 
     fn respond(&self, topic: &TopicName, last: Option<&[u8]>, client: ClientAddress) -> Response {
-        match self.open_stream(topic, last, client) {
+        let resume = last.and_then(ResumePoint::parse);
+        self.respond_as::<ServerSent>(&topic.clone().into(), resume, client)
+    }
+
+    /// Answers a request with a stream of the events of several topics of one log, and of those with tags.
+    ///
+    /// It starts as [`subscribe`](Self::subscribe) does. In a stream of several topics, events name their
+    /// topic as [`BrokerSettings::sse_topic`] says. A stream that is silent sends the id of the last event of
+    /// its log from time to time, so that a client that reconnects is not asked to skip the events of other
+    /// topics.
+    ///
+    /// Returns the response 400 if the topics are in several logs, and the error responses of
+    /// [`subscribe`](Self::subscribe).
+    pub fn subscribe_filter(&self, filter: &TopicFilter, request: &Request) -> Response {
+        let resume = stream::last_event_id(request).as_deref().and_then(ResumePoint::parse);
+        self.respond_filter(filter, resume, ClientAddress::of(request))
+    }
+
+    pub(crate) fn respond_filter(
+        &self,
+        filter: &TopicFilter,
+        resume: Option<ResumePoint>,
+        client: ClientAddress,
+    ) -> Response {
+        match self.0.settings.sse_topic {
+            SseTopic::Event if filter.topic().is_none() => {
+                self.respond_as::<NamedByTopic>(filter, resume, client)
+            }
+            SseTopic::Envelope if filter.topic().is_none() => {
+                self.respond_as::<Enveloped>(filter, resume, client)
+            }
+            _ => self.respond_as::<ServerSent>(filter, resume, client),
+        }
+    }
+
+    fn respond_as<F: EventFormat<Output = Bytes, Shared = SharedChunk> + 'static>(
+        &self,
+        filter: &TopicFilter,
+        resume: Option<ResumePoint>,
+        client: ClientAddress,
+    ) -> Response {
+        match self.open_filtered::<F>(filter, resume, client) {
             Ok(events) => {
                 stream::response(Body::source(HeartbeatBody::new(events, self.0.settings.heartbeat)))
             }
@@ -255,10 +305,21 @@ impl Broker {
         last: Option<&[u8]>,
         client: ClientAddress,
     ) -> Result<TopicStream<F>, PublishError> {
-        let log = self.open(topic, Phase::Open, Use::Subscribe)?;
-        let options = log.options(topic, client.peer);
+        self.open_filtered(&topic.clone().into(), last.and_then(ResumePoint::parse), client)
+    }
+
+    /// Creates a stream of the events that a filter matches.
+    pub(crate) fn open_filtered<F: EventFormat>(
+        &self,
+        filter: &TopicFilter,
+        resume: Option<ResumePoint>,
+        client: ClientAddress,
+    ) -> Result<TopicStream<F>, PublishError> {
+        let key = self.0.logs.of_filter(filter).map_err(PublishError::Filter)?;
+        let log = self.open(&key, filter.topic(), Phase::Open, Use::Subscribe)?;
+        let options = log::options(self.0.settings.policy_of_filter(filter), filter, client.peer);
         let seat = self.seat(log, &client)?;
-        Ok(TopicStream::new(seat, options, last.and_then(ResumePoint::parse)))
+        Ok(TopicStream::new(seat, filter.clone(), options, resume))
     }
 
     /// Takes a place for a subscription, or counts that there is none.
@@ -271,8 +332,8 @@ impl Broker {
         Ok(Seat::new(log, place))
     }
 
-    /// Closes a topic: each subscriber's stream ends after the events in its mailbox. The history stays in
-    /// the store.
+    /// Closes the log of a topic: each subscriber's stream ends after the events in its mailbox. The history
+    /// stays in the store.
     ///
     /// A later event or subscriber opens the topic again.
     ///
@@ -280,29 +341,43 @@ impl Broker {
     ///
     /// If the future is dropped, some shards may not have the message yet. Call `close` again to finish.
     pub async fn close(&self, topic: &TopicName) {
-        let closing = self.0.registry().start_closing(topic.as_str());
+        let closing = self.0.registry().start_closing(&self.0.logs.of_topic(topic));
         for log in closing {
             log.fanout.close().await;
             self.0.registry().finish_closing(&log);
         }
     }
 
-    /// Returns the counts of every open topic.
+    /// Returns the counts of every open topic that is a log of its own.
     pub fn topics_stats(&self) -> Vec<(TopicName, TopicStats)> {
         let registry = self.0.registry();
-        registry.open().map(|log| (TopicName(log.key.clone()), log.fanout.stats())).collect()
+        let own = registry.open().filter(|log| !is_shared(&log.key));
+        own.map(|log| (TopicName(log.key.clone()), log.fanout.stats())).collect()
     }
 
-    /// Returns the counts of a topic, or `None` if it is not open.
+    /// Returns the counts of every open log of several topics, by the name of the log.
+    pub fn logs_stats(&self) -> Vec<(String, TopicStats)> {
+        let registry = self.0.registry();
+        let shared = registry.open().filter_map(|log| Some((log.key.strip_prefix('\0')?, log)));
+        shared.map(|(name, log)| (name.to_owned(), log.fanout.stats())).collect()
+    }
+
+    /// Returns the pattern of a log of the settings.
+    pub(crate) fn topics_of(&self, log: &str) -> &str {
+        let log = self.0.settings.logs.iter().find(|known| known.name == log);
+        log.map_or("", |log| &log.topics)
+    }
+
+    /// Returns the counts of a topic's log, or `None` if it is not open.
     pub fn stats(&self, topic: &TopicName) -> Option<TopicStats> {
-        Some(self.0.registry().get(topic.as_str())?.fanout.stats())
+        Some(self.0.registry().get(&self.0.logs.of_topic(topic))?.fanout.stats())
     }
 
-    /// Returns the position of the topic's last event.
+    /// Returns the position of the last event of the topic's log.
     ///
     /// Returns `None` if the topic is not open, or if the store has not reported the end of its history yet.
     pub fn last(&self, topic: &TopicName) -> Option<Position> {
-        self.0.registry().get(topic.as_str())?.last()
+        self.0.registry().get(&self.0.logs.of_topic(topic))?.last()
     }
 
     /// Returns the settings.
@@ -347,10 +422,16 @@ impl Broker {
         PublishError::NotStarted
     }
 
-    /// Returns the use of a topic's log. Opens it if necessary.
+    /// Returns the use of a log, one of whose topics may be given. Opens it if necessary.
     ///
     /// Fails if the broker has not started, or if its phase is beyond `latest`.
-    fn open(&self, topic: &TopicName, latest: Phase, wanted: Use) -> Result<LogUse, PublishError> {
+    fn open(
+        &self,
+        key: &LogKey,
+        topic: Option<&TopicName>,
+        latest: Phase,
+        wanted: Use,
+    ) -> Result<LogUse, PublishError> {
         let fanout = self.0.fanout.get().ok_or_else(|| self.not_started())?;
         let settings = &self.0.settings;
         let mut registry = self.0.registry();
@@ -358,12 +439,16 @@ impl Broker {
         if self.0.phase.load(Ordering::SeqCst) > latest as u8 {
             return Err(PublishError::Closed);
         }
-        if let Some(log) = registry.acquire(topic.as_str(), wanted, settings) {
+        if let Some(log) = registry.acquire(key, wanted, settings) {
             return Ok(LogUse::new(self.0.clone(), log));
         }
-        let policy = settings.policy_of(topic);
+        let policy = match (self.0.logs.topics_of(key), topic) {
+            (Some(topics), _) => settings.policy_of_log(topics),
+            (None, Some(topic)) => settings.policy_of(topic),
+            (None, None) => settings.policy.clone(),
+        };
         let relays = fanout.topic(policy.bounds(), policy.overflow.clone());
-        let log = Arc::new(OpenLog::new(topic.0.clone(), relays, policy));
+        let log = Arc::new(OpenLog::new(key.clone(), relays, policy));
         registry.insert(&log, wanted, settings);
         drop(registry);
         log.read_last(&*self.0.store);

@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use windlass_actors::fanout::{DeliveryReport, Receipt};
+use bytes::Bytes;
+use windlass_actors::fanout::{DeliveryReport, Label, Receipt};
 
-use super::{PublishError, Shared, log::OpenLog, usage::LogUse};
+use super::{PublishError, Shared, TopicName, log::OpenLog, log_table::is_shared, usage::LogUse};
 use crate::{
     pubsub::event::{EncodedEvent, NewEvent},
     replay::{self, Append, Appended, Durability, Position, StoreError, StoreFuture},
@@ -34,7 +35,7 @@ impl Published {
         self.position
     }
 
-    /// Returns the number of subscribers at the time of publishing.
+    /// Returns the number of subscribers of the topic's log at the time of publishing.
     pub fn subscribers(&self) -> usize {
         self.receipt.as_ref().map_or(0, Receipt::subscribers)
     }
@@ -82,16 +83,23 @@ impl Future for Publish {
 }
 
 /// Appends an event to the store. The store's completion delivers it to the subscribers.
-pub(super) fn publish(log: LogUse, event: NewEvent) -> Publish {
+pub(super) fn publish(log: LogUse, topic: &TopicName, event: NewEvent) -> Publish {
     let plain = event.event();
     let mut append =
         Append::new(log.store_key.clone(), plain.data().clone()).durability(log.policy.durability);
     append.name = plain.name().cloned();
+    let label = is_shared(&log.key).then(|| Label::from(topic.0.clone()));
+    if let Some(label) = &label {
+        append = append.labels([Bytes::copy_from_slice(label.as_bytes())]);
+    }
+    if !plain.tags().is_empty() {
+        append = append.tags(plain.tags().iter().cloned());
+    }
     let (done, answer) = replay::completion();
     let broker = Arc::clone(&log.broker);
     let stored = Box::new(move |outcome: Result<Appended, StoreError>| {
         let position = log.broker.check_append(&log, outcome);
-        done(Ok(position.map(|position| deliver(&log, event.encode_shared(position)))));
+        done(Ok(position.map(|position| deliver(&log, event.encode_shared(position, label)))));
     });
     match broker.store.append(append, stored) {
         Ok(()) => Publish(PublishState::InFlight(answer)),

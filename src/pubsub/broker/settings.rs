@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use windlass_actors::fanout::{Bounds, Chooser, Policy};
 
-use super::TopicName;
+use super::{TopicFilter, TopicName, TopicPattern};
 use crate::replay::{Durability, Retention, StoreLimits};
 
 /// Mailbox limits, overflow policy and durability of a topic.
@@ -68,6 +68,15 @@ pub struct BrokerSettings {
     /// Policies by pattern. The first pattern that matches wins. A pattern is a topic name, or a prefix
     /// followed by `*`. Default: none.
     pub patterns: Vec<(String, TopicPolicy)>,
+    /// Logs of several topics. The first pattern that matches a topic wins. Default: none, each topic is a
+    /// log of its own.
+    ///
+    /// The topics of a log share one history, one numbering of events and one retention, and a subscription
+    /// can read several of them ([`Broker::subscribe_filter`](super::Broker::subscribe_filter)). The log has
+    /// the durability of the policy that applies to its pattern.
+    pub logs: Vec<TopicLog>,
+    /// Place of an event's topic in streams of several topics. Default [`SseTopic::Envelope`].
+    pub sse_topic: SseTopic,
     /// Retention of the in-memory store. Ignored by [`Broker::with_store`](super::Broker::with_store).
     pub retention: Retention,
     /// Limits of the in-memory store. Ignored by [`Broker::with_store`](super::Broker::with_store).
@@ -89,6 +98,8 @@ impl Default for BrokerSettings {
             client_subscriptions: 10_000,
             policy: TopicPolicy::default(),
             patterns: Vec::new(),
+            logs: Vec::new(),
+            sse_topic: SseTopic::default(),
             retention: Retention::default(),
             store_limits: StoreLimits::default(),
             heartbeat: Some(Duration::from_secs(15)),
@@ -100,15 +111,27 @@ impl Default for BrokerSettings {
 impl BrokerSettings {
     /// Returns the policy of a topic.
     pub fn policy_of(&self, topic: &TopicName) -> TopicPolicy {
-        let matches = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(prefix) => topic.as_str().starts_with(prefix),
-            None => topic.as_str() == pattern,
-        };
-        self.patterns
-            .iter()
-            .find(|(pattern, _)| matches(pattern))
-            .map_or(&self.policy, |(_, policy)| policy)
-            .clone()
+        self.first_policy(|pattern| pattern_matches(pattern, topic)).clone()
+    }
+
+    /// Returns the policy of a log: that of the first pattern that has all its topics.
+    pub(super) fn policy_of_log(&self, topics: &str) -> TopicPolicy {
+        self.first_policy(|pattern| pattern_covers(pattern, topics)).clone()
+    }
+
+    /// Returns the policy of a subscription: that of the first pattern that has all its topics.
+    pub(super) fn policy_of_filter(&self, filter: &TopicFilter) -> &TopicPolicy {
+        self.first_policy(|pattern| {
+            filter.patterns().iter().all(|part| match part {
+                TopicPattern::Topic(topic) => pattern_matches(pattern, topic),
+                TopicPattern::Below(_) => pattern_covers(pattern, &format!("{}*", part.prefix())),
+            })
+        })
+    }
+
+    fn first_policy(&self, applies: impl Fn(&str) -> bool) -> &TopicPolicy {
+        let first = self.patterns.iter().find(|(pattern, _)| applies(pattern));
+        first.map_or(&self.policy, |(_, policy)| policy)
     }
 
     /// Returns the overflow callbacks of all policies.
@@ -119,6 +142,53 @@ impl BrokerSettings {
             Policy::Always(_) => None,
         })
     }
+}
+
+/// A log of several topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicLog {
+    /// Name of the log. The history is stored under it, so that it survives a change of `topics`.
+    pub name: String,
+    /// Topics of the log: a topic name, or a prefix followed by `*`.
+    pub topics: String,
+}
+
+impl TopicLog {
+    /// Creates a log of the topics that a pattern stands for.
+    pub fn new(name: impl Into<String>, topics: impl Into<String>) -> Self {
+        Self { name: name.into(), topics: topics.into() }
+    }
+}
+
+/// Returns `true` if a pattern of the settings stands for a topic.
+pub(super) fn pattern_matches(pattern: &str, topic: &TopicName) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => topic.as_str().starts_with(prefix),
+        None => topic.as_str() == pattern,
+    }
+}
+
+/// Returns `true` if a pattern of the settings stands for all topics of another one.
+fn pattern_covers(pattern: &str, other: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => other.strip_suffix('*').unwrap_or(other).starts_with(prefix),
+        None => other == pattern,
+    }
+}
+
+/// Place of an event's topic in event streams of several topics. Streams of one topic do not name it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SseTopic {
+    /// The topic is not sent.
+    None,
+    /// The topic is the name of the event, in place of the publisher's name. `EventSource` dispatches such an
+    /// event only to listeners for the topic, and not to `onmessage`.
+    Event,
+    /// The data is a JSON object, `{"topic":…,"data":…}`. The event keeps its name.
+    #[default]
+    Envelope,
 }
 
 #[cfg(test)]

@@ -5,15 +5,15 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use windlass_actors::{
     OutletKey,
-    fanout::{Delivery, Gap, Interest, SubscribeOptions, Subscription, TopicError},
+    fanout::{Delivery, Gap, SubscribeOptions, Subscription, TopicError},
 };
 
-use super::{Shared, usage::Seat};
+use super::{Shared, TopicFilter, log_table::is_shared, usage::Seat};
 use crate::{
     body::{BoxError, OutletAnswer},
-    proto::h1::encode::SharedChunk,
+    proto::{h1::encode::SharedChunk, sse},
     pubsub::{
-        event::{EncodedEvent, EventFormat, GapDetails, ServerSent, gap_between, in_outlet, unknown_id},
+        event::{EncodedEvent, EventFormat, GapDetails, gap_between, in_outlet, unknown_id},
         stream::{EventStream, History, HistoryItem, PollNext, ResumePoint},
     },
     replay::{Position, StoreError},
@@ -45,14 +45,23 @@ enum StreamState<F> {
 pub(crate) struct TopicStream<F> {
     /// Before `seat`: a subscription ends before the use of its log.
     state: StreamState<F>,
+    filter: TopicFilter,
     options: SubscribeOptions,
+    /// Number in the last heartbeat.
+    last_heartbeat: u64,
     server_drains: bool,
     seat: Seat,
 }
 
 impl<F: EventFormat> TopicStream<F> {
-    pub(super) fn new(seat: Seat, options: SubscribeOptions, resume: Option<ResumePoint>) -> Self {
-        Self { state: StreamState::New(resume), options, server_drains: false, seat }
+    pub(super) fn new(
+        seat: Seat,
+        filter: TopicFilter,
+        options: SubscribeOptions,
+        resume: Option<ResumePoint>,
+    ) -> Self {
+        let state = StreamState::New(resume);
+        Self { state, filter, options, last_heartbeat: 0, server_drains: false, seat }
     }
 
     fn broker(&self) -> &Shared {
@@ -62,14 +71,25 @@ impl<F: EventFormat> TopicStream<F> {
     /// Subscribes on the current shard.
     fn subscribe(&mut self, resume: Option<ResumePoint>) -> Result<(), TopicError> {
         let (log, options) = (&self.seat.log, self.options.clone());
+        let is_shared = is_shared(&log.key);
+        let interest = self.filter.interest(is_shared);
+        let (store, key) = (&log.broker.store, &log.store_key);
         self.state = match resume {
             Some(ResumePoint::Stored(start)) => {
-                let subscription = log.fanout.subscribe_catching_up(Interest::all(), options)?;
-                let history = History::new(log.broker.store.clone(), log.store_key.clone(), start);
+                let subscription = log.fanout.subscribe_catching_up(interest, options)?;
+                let filter = self.filter.stored(is_shared);
+                StreamState::Replaying(subscription, History::new(store.clone(), key.clone(), filter, start))
+            }
+            Some(ResumePoint::Latest(limit)) => {
+                let subscription = log.fanout.subscribe_catching_up(interest, options)?;
+                let filter = self.filter.stored(is_shared);
+                let history = History::latest(store.clone(), key.clone(), filter, limit);
                 StreamState::Replaying(subscription, history)
             }
-            Some(ResumePoint::UnknownId) => StreamState::UnknownId(log.fanout.subscribe_with(options)?),
-            None => StreamState::Live(log.fanout.subscribe_with(options)?),
+            Some(ResumePoint::UnknownId) => {
+                StreamState::UnknownId(log.fanout.subscribe_to(interest, options)?)
+            }
+            None => StreamState::Live(log.fanout.subscribe_to(interest, options)?),
         };
         Ok(())
     }
@@ -210,6 +230,16 @@ impl<F: EventFormat> TopicStream<F> {
         }
     }
 
+    /// Returns the position up to which a live stream has sent every event, if it has risen since the last
+    /// heartbeat.
+    fn heartbeat_position(&mut self) -> Option<Position> {
+        let StreamState::Live(subscription) = &self.state else { return None };
+        let seq = subscription.delivered_to().filter(|seq| *seq > self.last_heartbeat)?;
+        let position = Position::new(self.seat.log.last()?.epoch(), seq);
+        self.last_heartbeat = seq;
+        Some(position)
+    }
+
     fn history_failed(&self, error: StoreError) -> BoxError {
         self.broker().count_store_error(&error);
         let topic = &*self.seat.log.key;
@@ -218,13 +248,28 @@ impl<F: EventFormat> TopicStream<F> {
     }
 }
 
-impl EventStream for TopicStream<ServerSent> {
+impl<F: EventFormat<Output = Bytes, Shared = SharedChunk>> EventStream for TopicStream<F> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> PollNext<Bytes> {
         self.poll_next(cx)
     }
 
     fn rests(&self) -> bool {
         self.rests()
+    }
+
+    /// A quiet stream of a busy log sends the position of the log. A client that reconnects then does not ask
+    /// for the events of other topics, which may have expired.
+    fn heartbeat(&mut self) -> Bytes {
+        let selects = is_shared(&self.seat.log.key) || !self.filter.interest(false).is_all();
+        match self.heartbeat_position().filter(|_| selects) {
+            Some(position) => {
+                let mut output = Vec::with_capacity(sse::OVERHEAD_BYTES);
+                sse::append_id(&mut output, &position);
+                output.push(b'\n');
+                output.into()
+            }
+            None => Bytes::from_static(sse::COMMENT),
+        }
     }
 
     fn drain(&mut self) {

@@ -1,15 +1,17 @@
 //! The encoding of an event that all subscribers of a topic share.
 
+use std::{slice, sync::OnceLock};
+
 use bytes::Bytes;
 use windlass_actors::{
     OutletEvent,
-    fanout::{self, Payload},
+    fanout::{self, Label, Payload},
 };
 
 use super::{Event, PreparedEvent};
 use crate::{
     proto::{h1::encode::SharedChunk, sse},
-    replay::Position,
+    replay::{Labels, Position},
 };
 
 /// A new event, which has no position yet.
@@ -23,18 +25,49 @@ pub(crate) enum NewEvent {
 pub(crate) struct EncodedEvent {
     /// `None` if the store failed to keep the event.
     pub(crate) position: Option<Position>,
+    pub(crate) tags: Labels,
+    /// The event with its topic, in a log of several topics.
+    pub(super) with_topic: Option<Box<EventWithTopic>>,
     /// The server-sent event, also as an HTTP/1.1 chunk.
     pub(super) server_sent: SharedChunk,
     #[cfg(feature = "ws")]
     pub(super) event: Event,
     /// The WebSocket message. The first WebSocket subscriber encodes it.
     #[cfg(feature = "ws")]
-    pub(super) json: std::sync::OnceLock<crate::proto::ws::Prepared>,
+    pub(super) json: OnceLock<crate::proto::ws::Prepared>,
 }
 
 impl Payload for EncodedEvent {
     fn weight(&self) -> usize {
         self.server_sent.data().len()
+    }
+
+    fn labels(&self) -> &[Label] {
+        self.with_topic.as_ref().map_or(&[], |event| slice::from_ref(&event.topic))
+    }
+}
+
+/// An event of a log of several topics. The first subscriber that needs an encoding makes it.
+#[derive(Clone)]
+pub(super) struct EventWithTopic {
+    pub(super) topic: Label,
+    pub(super) event: Event,
+    /// The server-sent event with its topic.
+    pub(super) server_sent: OnceLock<SharedChunk>,
+    /// The WebSocket message with its topic.
+    #[cfg(feature = "ws")]
+    pub(super) json: OnceLock<crate::proto::ws::Prepared>,
+}
+
+impl EventWithTopic {
+    fn new(topic: Label, event: Event) -> Self {
+        Self {
+            topic,
+            event,
+            server_sent: OnceLock::new(),
+            #[cfg(feature = "ws")]
+            json: OnceLock::new(),
+        }
     }
 }
 
@@ -72,15 +105,19 @@ impl NewEvent {
         encoded.into()
     }
 
-    /// Encodes the event for all subscribers of a topic, in one allocation.
-    pub(crate) fn encode_shared(&self, position: Option<Position>) -> EncodedEvent {
+    /// Encodes the event for all subscribers of a topic, in one allocation. `topic` is given in a log of
+    /// several topics.
+    pub(crate) fn encode_shared(&self, position: Option<Position>, topic: Option<Label>) -> EncodedEvent {
+        let with_topic = topic.map(|topic| Box::new(EventWithTopic::new(topic, self.event().clone())));
         EncodedEvent {
             position,
+            tags: self.event().tags.clone(),
+            with_topic,
             server_sent: SharedChunk::new(self.weight(), |out| self.write(out, position.as_ref())),
             #[cfg(feature = "ws")]
             event: self.event().clone(),
             #[cfg(feature = "ws")]
-            json: std::sync::OnceLock::new(),
+            json: OnceLock::new(),
         }
     }
 
@@ -113,7 +150,8 @@ mod tests {
             let (plain, prepared) = (NewEvent::Plain(event.clone()), NewEvent::Prepared(prepared.clone()));
             let encoded = plain.encode(position);
             assert_eq!(encoded, prepared.encode(position));
-            let (plain, prepared) = (plain.encode_shared(position), prepared.encode_shared(position));
+            let (plain, prepared) =
+                (plain.encode_shared(position, None), prepared.encode_shared(position, None));
             assert_eq!((plain.server_sent.data(), prepared.server_sent.data()), (&encoded, &encoded));
             let mut chunk = Vec::new();
             crate::proto::h1::encode::chunk(&mut chunk, &encoded);

@@ -11,10 +11,14 @@ mod name;
 mod server_sent;
 #[cfg(feature = "ws")]
 mod text_message;
+mod with_topic;
 
 use bytes::Bytes;
 
-use crate::{proto::sse, replay::Position};
+use crate::{
+    proto::sse,
+    replay::{Labels, Position},
+};
 
 pub(crate) use encoded::{EncodedEvent, NewEvent};
 pub(crate) use format::{EventFormat, gap_between, in_outlet, unknown_id};
@@ -22,19 +26,21 @@ pub(crate) use json::{EventId, GapDetails, to_json};
 pub use name::EventNameError;
 pub(crate) use server_sent::ServerSent;
 #[cfg(feature = "ws")]
-pub(crate) use text_message::JsonText;
+pub(crate) use text_message::{JsonText, JsonWithTopic};
+pub(crate) use with_topic::{Enveloped, NamedByTopic};
 
 /// An event to publish: data and an optional name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     name: Option<Bytes>,
     data: Bytes,
+    tags: Labels,
 }
 
 impl Event {
     /// Creates an event without a name. Clients receive line breaks in the data as LF.
     pub fn new(data: impl Into<Bytes>) -> Self {
-        Self { name: None, data: data.into() }
+        Self { name: None, data: data.into(), tags: Labels::new() }
     }
 
     /// Sets the name. Clients select their event handlers by it. An empty name is none.
@@ -46,6 +52,17 @@ impl Event {
         let name = name.into();
         name::check(&name)?;
         Ok(Self { name: Some(name).filter(|name| !name.is_empty()), ..self })
+    }
+
+    /// Sets the tags, each `key=value`, by which subscriptions select events. The store takes at most 8.
+    #[must_use]
+    pub fn tagged<T: Into<Bytes>>(self, tags: impl IntoIterator<Item = T>) -> Self {
+        Self { tags: tags.into_iter().collect(), ..self }
+    }
+
+    /// Returns the tags.
+    pub fn tags(&self) -> &[Bytes] {
+        &self.tags
     }
 
     /// Returns the name; `None` if the event has none.

@@ -13,11 +13,13 @@ use crate::{
     replay::{self, Position},
 };
 
-/// Size limit of an output of stored events, bytes. A single larger event still makes one output.
-const STORED_OUTPUT_BYTES: usize = 16 * 1024;
-
 /// The text/event-stream format (WHATWG HTML §9.2). Its outputs are bytes of a response body.
 pub(crate) enum ServerSent {}
+
+impl ServerSent {
+    /// Size limit of an output of stored events, bytes. A single larger event still makes one output.
+    pub(super) const STORED_OUTPUT_BYTES: usize = 16 * 1024;
+}
 
 impl EventFormat for ServerSent {
     type Output = Bytes;
@@ -26,7 +28,7 @@ impl EventFormat for ServerSent {
     fn stored(events: &mut VecDeque<replay::Event>) -> Option<Bytes> {
         let mut output = Vec::new();
         while let Some(event) = events.front() {
-            if !output.is_empty() && output.len() + event.data.len() > STORED_OUTPUT_BYTES {
+            if !output.is_empty() && output.len() + event.data.len() > Self::STORED_OUTPUT_BYTES {
                 break;
             }
             sse::append_event(&mut output, Some(&event.position), name::of_stored(event), &event.data);

@@ -13,7 +13,7 @@ use crate::{
         event::{NewEvent, ServerSent},
         stream::{History, ResumePoint},
     },
-    replay::{self, Append, Appended, Durability, ReplayStore, StoreError},
+    replay::{self, Append, Appended, Durability, Filter, ReplayStore, StoreError},
     request::Request,
 };
 
@@ -33,7 +33,12 @@ impl Recorder {
     /// Starts to read the events that a client missed. Returns `None` if the client sent an unknown id.
     pub(super) fn history(&self, resume: ResumePoint) -> Option<History<ServerSent>> {
         match resume {
-            ResumePoint::Stored(start) => Some(History::new(self.store.clone(), self.name.clone(), start)),
+            ResumePoint::Stored(start) => {
+                Some(History::new(self.store.clone(), self.name.clone(), Filter::all(), start))
+            }
+            ResumePoint::Latest(limit) => {
+                Some(History::latest(self.store.clone(), self.name.clone(), Filter::all(), limit))
+            }
             ResumePoint::UnknownId => None,
         }
     }

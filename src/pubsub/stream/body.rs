@@ -28,6 +28,11 @@ pub(crate) trait EventStream: Send + Unpin {
         false
     }
 
+    /// Returns the bytes to send after an interval of silence. Called only if nothing is left to send.
+    fn heartbeat(&mut self) -> Bytes {
+        Bytes::from_static(sse::COMMENT)
+    }
+
     /// Called repeatedly while the server drains.
     fn drain(&mut self);
 
@@ -68,13 +73,15 @@ impl<S: EventStream> Source for HeartbeatBody<S> {
                 Poll::Ready(output.map(|output| output.map(Frame::Data)))
             }
             Poll::Pending => {
-                if is_first {
+                let output = if is_first {
                     self.heartbeat.record_output();
+                    Bytes::from_static(sse::COMMENT)
                 } else {
                     ready!(self.heartbeat.poll(cx));
-                }
+                    self.stream.heartbeat()
+                };
                 self.rests = false;
-                Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(sse::COMMENT)))))
+                Poll::Ready(Some(Ok(Frame::Data(output))))
             }
         }
     }

@@ -16,8 +16,8 @@ use windlass_actors::{Deadline, Local, clock};
 use crate::{
     pubsub::event::{EventFormat, gap_between},
     replay::{
-        self, Continuity, ErrorKind, Page, Position, Query, ReplayStore, Start, StoreError, StoreFuture,
-        Window,
+        self, Continuity, ErrorKind, Filter, Page, Position, Query, ReplayStore, Start, StoreError,
+        StoreFuture, Window,
     },
 };
 
@@ -27,11 +27,17 @@ const READ_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Bytes of events that are read at once. A client that does not read its stream holds so many.
 const PAGE_BYTES: usize = 8 * 1024;
 
+/// Bytes of events that a reader of the latest events keeps. A single larger event is kept.
+const LATEST_BYTES: usize = 1024 * 1024;
+
 /// A reader of stored events, from a start to the current end of the history.
 pub(crate) struct History<F> {
     store: Arc<dyn ReplayStore>,
-    /// The topic's name in the store.
-    topic: Bytes,
+    /// Name of the log in the store.
+    log: Bytes,
+    filter: Filter,
+    /// The latest events, if only these are sent.
+    latest: Option<Latest>,
     state: ReadState,
     format: PhantomData<fn() -> F>,
 }
@@ -56,6 +62,27 @@ enum ReadState {
     },
 }
 
+/// The latest events of a history, collected while it is read.
+struct Latest {
+    limit: usize,
+    events: VecDeque<replay::Event>,
+    bytes: usize,
+}
+
+impl Latest {
+    /// Adds the events of a page. Drops the oldest ones beyond the limits.
+    fn add(&mut self, page: Vec<replay::Event>) {
+        for event in page {
+            self.bytes += event.size_bytes();
+            self.events.push_back(event);
+            let is_over = self.events.len() > self.limit || self.bytes > LATEST_BYTES;
+            if is_over && self.events.len() > 1 {
+                self.bytes -= self.events.pop_front().map_or(0, |event| event.size_bytes());
+            }
+        }
+    }
+}
+
 /// The next part of a history.
 pub(crate) enum HistoryItem<T> {
     /// Encoded events, or a gap.
@@ -65,10 +92,16 @@ pub(crate) enum HistoryItem<T> {
 }
 
 impl<F: EventFormat> History<F> {
-    /// Starts to read the events of `topic` from `start` on.
-    pub(crate) fn new(store: Arc<dyn ReplayStore>, topic: Bytes, start: Start) -> Self {
-        let state = ReadState::Reading(start, store.read_async(query(&topic, start)));
-        Self { store, topic, state, format: PhantomData }
+    /// Starts to read the events of a log that the filter matches, from `start` on.
+    pub(crate) fn new(store: Arc<dyn ReplayStore>, log: Bytes, filter: Filter, start: Start) -> Self {
+        let state = ReadState::Reading(start, store.read_async(query(&log, &filter, PAGE_BYTES, start)));
+        Self { store, log, filter, latest: None, state, format: PhantomData }
+    }
+
+    /// Starts to read the latest events that the filter matches, at most `limit`.
+    pub(crate) fn latest(store: Arc<dyn ReplayStore>, log: Bytes, filter: Filter, limit: usize) -> Self {
+        let latest = Latest { limit, events: VecDeque::new(), bytes: 0 };
+        Self { latest: Some(latest), ..Self::new(store, log, filter, Start::Earliest) }
     }
 
     /// Polls for the next events, or the gap in place of events that have expired.
@@ -119,11 +152,24 @@ impl<F: EventFormat> History<F> {
     }
 
     fn read(&mut self, start: Start) {
-        self.state = ReadState::Reading(start, self.store.read_async(query(&self.topic, start)));
+        let bytes = if self.latest.is_some() { LATEST_BYTES } else { PAGE_BYTES };
+        let query = query(&self.log, &self.filter, bytes, start);
+        self.state = ReadState::Reading(start, self.store.read_async(query));
     }
 
     /// Starts to send a page. Returns the gap before its events, if any.
     fn accept_page(&mut self, page: Page) -> Option<F::Output> {
+        if let Some(latest) = &mut self.latest {
+            // What is missing before the latest events is no gap.
+            let (resume, has_more) = (page.resume, page.has_more());
+            latest.add(page.events);
+            if has_more {
+                self.read(Start::After(resume));
+            } else if let Some(Latest { events, .. }) = self.latest.take() {
+                self.state = ReadState::Sending { events, resume, has_more };
+            }
+            return None;
+        }
         let gap = match page.continuity {
             Continuity::Complete => None,
             Continuity::Gap(gap) => Some(gap_between::<F>(gap.from, gap.to)),
@@ -135,8 +181,8 @@ impl<F: EventFormat> History<F> {
     }
 }
 
-fn query(topic: &Bytes, start: Start) -> Query {
-    Query::new(topic.clone(), start).window(Window { bytes: PAGE_BYTES, ..Window::default() })
+fn query(log: &Bytes, filter: &Filter, bytes: usize, start: Start) -> Query {
+    Query::new(log.clone(), start).filter(filter.clone()).window(Window { bytes, ..Window::default() })
 }
 
 /// The point at which a client continues.
@@ -146,6 +192,8 @@ pub(crate) enum ResumePoint {
     Stored(Start),
     /// The next live event, because the client sent an id that is not a position. The stream reports a reset.
     UnknownId,
+    /// At most this many of the latest stored events.
+    Latest(usize),
 }
 
 impl ResumePoint {

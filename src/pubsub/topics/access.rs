@@ -6,7 +6,7 @@ use http::{StatusCode, header};
 
 use crate::{
     proto::origin::Origins,
-    pubsub::broker::TopicName,
+    pubsub::broker::{TopicFilter, TopicName, TopicPattern},
     request::Request,
     response::{Response, plain},
 };
@@ -55,6 +55,9 @@ pub enum TopicAction<'a> {
     List,
     /// Receive the events of a topic.
     Subscribe(&'a TopicName),
+    /// Receive the events of all topics that a pattern stands for. Only a check from
+    /// [`TopicCheck::with_patterns`] gets it.
+    SubscribePattern(&'a TopicPattern),
     /// Publish to a topic.
     Publish(&'a TopicName),
 }
@@ -66,12 +69,31 @@ type Check = dyn Fn(&Request, TopicAction<'_>) -> bool + Send + Sync;
 ///
 /// It runs on the connection's shard, so it must not block.
 #[derive(Clone)]
-pub struct TopicCheck(Arc<Check>);
+pub struct TopicCheck {
+    is_allowed: Arc<Check>,
+    /// The check decides about patterns.
+    with_patterns: bool,
+}
 
 impl TopicCheck {
-    /// Wraps a function that returns `true` if the request may perform the action.
+    /// Wraps a function that returns `true` if the request may perform the action. It is not asked about
+    /// patterns: subscriptions to patterns are denied.
     pub fn new(is_allowed: impl Fn(&Request, TopicAction<'_>) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(is_allowed))
+        Self { is_allowed: Arc::new(is_allowed), with_patterns: false }
+    }
+
+    /// Wraps a function that decides about patterns, too. It must return `false` for
+    /// [`TopicAction::SubscribePattern`] if it denies one of the topics that the pattern stands for, those
+    /// that do not exist yet included.
+    pub fn with_patterns(
+        is_allowed: impl Fn(&Request, TopicAction<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { is_allowed: Arc::new(is_allowed), with_patterns: true }
+    }
+
+    fn allows(&self, request: &Request, action: TopicAction<'_>) -> bool {
+        let is_asked = self.with_patterns || !matches!(action, TopicAction::SubscribePattern(_));
+        is_asked && (self.is_allowed)(request, action)
     }
 }
 
@@ -112,16 +134,28 @@ impl TopicAccess {
     /// Runs the program's check. Returns the response 403 if it denies the action.
     pub(super) fn check(&self, request: &Request, action: TopicAction<'_>) -> Result<(), Response> {
         match &self.check {
-            Some(TopicCheck(is_allowed)) if !is_allowed(request, action) => {
+            Some(check) if !check.allows(request, action) => {
                 let text = match action {
                     TopicAction::List => "Access denied: you may not list the topics.\n",
                     TopicAction::Subscribe(_) => "Access denied: you may not subscribe to this topic.\n",
+                    TopicAction::SubscribePattern(_) => {
+                        "Access denied: you may not subscribe to this pattern.\n"
+                    }
                     TopicAction::Publish(_) => "Access denied: you may not publish to this topic.\n",
                 };
                 Err(plain(StatusCode::FORBIDDEN, text))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Runs the program's check for each topic and each pattern of a subscription. Returns the response 403
+    /// if it denies one of them.
+    pub(super) fn check_subscription(&self, request: &Request, filter: &TopicFilter) -> Result<(), Response> {
+        filter.patterns().iter().try_for_each(|pattern| match pattern {
+            TopicPattern::Topic(topic) => self.check(request, TopicAction::Subscribe(topic)),
+            pattern => self.check(request, TopicAction::SubscribePattern(pattern)),
+        })
     }
 
     /// Checks the origin of a request that publishes. Returns the response 403 if its pages may not publish.

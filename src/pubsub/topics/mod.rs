@@ -5,17 +5,20 @@ mod cors;
 #[cfg(feature = "ws")]
 mod socket;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use windlass_actors::fanout::TopicStats;
 
 use crate::{
     pubsub::{
-        broker::{Broker, Event, TopicName, TopicNameError},
+        broker::{Broker, ClientAddress, Event, TopicFilter, TopicFilterError, TopicName, TopicNameError},
         event::{EventId, to_json},
+        stream::{ResumePoint, last_event_id},
     },
+    replay::Position,
     request::Request,
     response::{Response, plain},
     routing::{
@@ -33,6 +36,9 @@ pub use access::{TopicAccess, TopicAction, TopicCheck};
 ///   once the event is stored with the topic's [durability](crate::broker::TopicPolicy::durability).
 /// - `GET /topics/{topic}` streams the topic's events as server-sent events. With `Upgrade: websocket` each
 ///   event is a text message.
+/// - `GET /topics/{prefix}/*` streams the events of all topics below a name, which must be in one
+///   [log](crate::broker::BrokerSettings::logs), and `GET /events?topic={topic}&topic={prefix}/*` those of
+///   several topics and patterns.
 /// - `GET /topics` lists the open topics and their counts as JSON.
 ///
 /// Pages of the permitted [origins](TopicAccess::origins) receive CORS fields with every response, errors
@@ -42,7 +48,11 @@ pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
     let service = Arc::new(TopicService { broker: broker.clone(), access });
     let with_cors = |route: Route| route.with_layer(cors.clone());
     let list = service.clone();
+    let events = service.clone();
+    let subscribe = get("/events", move |request: Request| events.subscribe_query(&request)).shed_first();
     let router = router
+        .route(with_cors(subscribe))
+        .route(with_cors(options("/events", |_: Request| allowed_methods())))
         .route(with_cors(get("/topics", move |request: Request| list.list(&request))))
         .route(with_cors(options("/topics", |_: Request| allowed_methods())))
         // The parameter of the other routes does not match the empty name.
@@ -78,15 +88,23 @@ impl TopicService {
         }
         let mut topics = self.broker.topics_stats();
         topics.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let topics: Vec<_> = topics.iter().map(|(name, stats)| self.listed(name, stats)).collect();
+        let topics =
+            topics.iter().map(|(name, stats)| self.listed(name.as_str(), self.broker.last(name), stats));
+        let mut topics: Vec<_> = topics.collect();
+        let logs = self.broker.logs_stats();
+        topics.extend(logs.iter().map(|(name, stats)| ListedTopic {
+            log: Some(name),
+            ..self.listed(self.broker.topics_of(name), None, stats)
+        }));
         json(&topics)
     }
 
-    fn listed<'a>(&self, name: &'a TopicName, stats: &TopicStats) -> ListedTopic<'a> {
+    fn listed<'a>(&self, topic: &'a str, last: Option<Position>, stats: &TopicStats) -> ListedTopic<'a> {
         ListedTopic {
-            topic: name.as_str(),
+            topic,
+            log: None,
             subscribers: stats.subscribers,
-            last: self.broker.last(name).filter(|last| last.seq() > 0).map(EventId),
+            last: last.filter(|last| last.seq() > 0).map(EventId),
             published: stats.published,
             delivered: stats.delivered,
             dropped: stats.dropped,
@@ -98,20 +116,49 @@ impl TopicService {
     }
 
     fn subscribe(&self, request: &Request) -> Response {
-        match self.topic_to_subscribe(request) {
+        self.subscribe_to(request, || {
+            let pattern = request.param("topic").unwrap_or_default();
+            TopicFilter::parse([&*pattern]).map_err(|_| invalid_topic())
+        })
+    }
+
+    /// Answers a request that names topics and patterns in its query.
+    fn subscribe_query(&self, request: &Request) -> Response {
+        self.subscribe_to(request, || {
+            let topics: Vec<_> = query_values(request, b"topic").collect();
+            let topics = topics.iter().map(|topic| std::str::from_utf8(topic).unwrap_or_default());
+            TopicFilter::parse(topics).map_err(invalid_filter)
+        })
+    }
+
+    fn subscribe_to(
+        &self,
+        request: &Request,
+        topics: impl FnOnce() -> Result<TopicFilter, Response>,
+    ) -> Response {
+        match self.subscription(request, topics) {
             #[cfg(feature = "ws")]
-            Ok(topic) if socket::is_handshake(request) => socket::open(self, request, topic),
-            Ok(topic) => self.broker.subscribe(&topic, request),
+            Ok((filter, resume)) if socket::is_handshake(request) => {
+                socket::open(self, request, &filter, resume)
+            }
+            Ok((filter, resume)) => self.broker.respond_filter(&filter, resume, ClientAddress::of(request)),
             Err(denied) => denied,
         }
     }
 
-    /// Returns the topic if the request may subscribe to it, or the response to send instead.
-    fn topic_to_subscribe(&self, request: &Request) -> Result<TopicName, Response> {
+    /// Returns the topics and the start of a subscription, or the response to send if the request may not
+    /// subscribe to them.
+    fn subscription(
+        &self,
+        request: &Request,
+        topics: impl FnOnce() -> Result<TopicFilter, Response>,
+    ) -> Result<(TopicFilter, Option<ResumePoint>), Response> {
         self.access.check_subscribe_token(request)?;
-        let topic = topic_of(request)?;
-        self.access.check(request, TopicAction::Subscribe(&topic))?;
-        Ok(topic)
+        let tags = query_values(request, b"tag").map(|tag| Bytes::copy_from_slice(&tag));
+        let filter = topics()?.with_tags(tags).map_err(invalid_filter)?;
+        self.access.check_subscription(request, &filter)?;
+        let resume = last_event_id(request).as_deref().and_then(ResumePoint::parse);
+        Ok((filter, if resume.is_some() { resume } else { latest(request)? }))
     }
 
     async fn publish(self: Arc<Self>, mut request: Request) -> Response {
@@ -139,7 +186,10 @@ impl TopicService {
             return Err(plain(StatusCode::BAD_REQUEST, "Invalid event: the request body must be UTF-8.\n"));
         }
         let name = request.query_bytes("event").unwrap_or_default().into_owned();
-        let named = Event::new(body).named(name);
+        let tags = query_values(request, b"tag").map(|tag| Bytes::copy_from_slice(&tag));
+        let tags: Vec<_> = tags.collect();
+        TopicFilter::from(topic.clone()).with_tags(tags.iter().cloned()).map_err(invalid_filter)?;
+        let named = Event::new(body).tagged(tags).named(name);
         let invalid = |error| plain(StatusCode::BAD_REQUEST, format!("Invalid event name: {error}.\n"));
         Ok((topic, named.map_err(invalid)?))
     }
@@ -156,7 +206,10 @@ struct AcceptedEvent {
 /// A topic in the list of topics.
 #[derive(Serialize)]
 struct ListedTopic<'a> {
+    /// The topic, or the pattern of a log.
     topic: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<&'a str>,
     subscribers: usize,
     /// `None` if the topic has no event, or its history is not known yet.
     last: Option<EventId>,
@@ -184,6 +237,31 @@ fn allowed_methods() -> Response {
 fn topic_of(request: &Request) -> Result<TopicName, Response> {
     let name = request.param("topic").unwrap_or_default();
     name.parse().map_err(|TopicNameError| invalid_topic())
+}
+
+/// Maximum number of latest events that a subscription asks for.
+const MAX_LATEST: usize = 1000;
+
+/// Returns the start of a subscription that asks for the latest events (`last=N`).
+fn latest(request: &Request) -> Result<Option<ResumePoint>, Response> {
+    let Some(last) = request.query_value("last") else { return Ok(None) };
+    match last.parse() {
+        Ok(0) => Ok(None),
+        Ok(limit) if limit <= MAX_LATEST => Ok(Some(ResumePoint::Latest(limit))),
+        _ => {
+            let text = "Invalid `last`: expected a number of events, at most 1000.\n";
+            Err(plain(StatusCode::BAD_REQUEST, text))
+        }
+    }
+}
+
+/// Returns the values of a query key.
+fn query_values<'a>(request: &'a Request, key: &'static [u8]) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    request.query_pairs().filter(move |(name, _)| **name == *key).map(|(_, value)| value)
+}
+
+fn invalid_filter(error: TopicFilterError) -> Response {
+    plain(StatusCode::BAD_REQUEST, format!("Invalid topics: {error}.\n"))
 }
 
 fn invalid_topic() -> Response {

@@ -10,9 +10,9 @@ use crate::{
     body::OutletAnswer,
     proto::ws::Prepared as Frames,
     pubsub::{
-        broker::{Broker, ClientAddress, Event, PublishError, TopicName, TopicStream},
-        event::JsonText,
-        stream::last_event_id,
+        broker::{Broker, ClientAddress, Event, PublishError, TopicFilter, TopicName, TopicStream},
+        event::{EventFormat, JsonText, JsonWithTopic},
+        stream::ResumePoint,
     },
     replay::ErrorKind,
     request::Request,
@@ -27,16 +27,33 @@ pub(super) fn is_handshake(request: &Request) -> bool {
 }
 
 /// Answers a request that opens a WebSocket to a topic. The caller has checked that it may subscribe.
-pub(super) fn open(service: &TopicService, request: &Request, topic: TopicName) -> Response {
-    let last = last_event_id(request);
-    let events = match service.broker.open_stream(&topic, last.as_deref(), ClientAddress::of(request)) {
+pub(super) fn open(
+    service: &TopicService,
+    request: &Request,
+    filter: &TopicFilter,
+    resume: Option<ResumePoint>,
+) -> Response {
+    match filter.topic() {
+        Some(_) => open_as::<JsonText>(service, request, filter, resume),
+        None => open_as::<JsonWithTopic>(service, request, filter, resume),
+    }
+}
+
+fn open_as<F: EventFormat<Output = Frames, Shared = Frames> + 'static>(
+    service: &TopicService,
+    request: &Request,
+    filter: &TopicFilter,
+    resume: Option<ResumePoint>,
+) -> Response {
+    let events = match service.broker.open_filtered::<F>(filter, resume, ClientAddress::of(request)) {
         Ok(events) => events,
         Err(error) => return error.to_response(),
     };
-    let may_publish = service.access.may_publish_over_socket(request, &topic);
-    let publisher = may_publish.then(|| service.broker.clone());
+    // Messages are published to the topic of the socket, so a socket of several topics has none.
+    let topic = filter.topic().filter(|topic| service.access.may_publish_over_socket(request, topic));
+    let publisher = topic.map(|topic| (service.broker.clone(), topic.clone()));
     let settings = settings(&service.access);
-    ws::upgrade(request, &settings, move |socket| run(socket, events, topic, publisher))
+    ws::upgrade(request, &settings, move |socket| run(socket, events, publisher))
 }
 
 fn settings(access: &TopicAccess) -> Settings {
@@ -50,14 +67,18 @@ fn settings(access: &TopicAccess) -> Settings {
 
 /// Sends the topic's events, and publishes the client's messages one at a time. Closes the socket after a
 /// message that cannot be published.
-async fn run(mut socket: Socket, events: TopicStream<JsonText>, topic: TopicName, publisher: Option<Broker>) {
+async fn run<F: EventFormat<Output = Frames, Shared = Frames> + 'static>(
+    mut socket: Socket,
+    events: TopicStream<F>,
+    publisher: Option<(Broker, TopicName)>,
+) {
     socket.attach(EventSource(events));
     while let Some(Ok(message)) = socket.recv().await {
         let failure = match (&publisher, message) {
             (None, _) => Some((Code::POLICY, "publishing is not allowed here")),
             (Some(_), Message::Binary(_)) => Some((Code::UNSUPPORTED, "an event must be a text message")),
-            (Some(broker), Message::Text(text)) => {
-                broker.publish(&topic, Event::new(text)).await.err().map(|error| close_reason(&error))
+            (Some((broker, topic)), Message::Text(text)) => {
+                broker.publish(topic, Event::new(text)).await.err().map(|error| close_reason(&error))
             }
         };
         if let Some((code, reason)) = failure {
@@ -81,9 +102,9 @@ fn close_reason(error: &PublishError) -> (Code, &'static str) {
 }
 
 /// The events of a topic as the message source of a socket.
-struct EventSource(TopicStream<JsonText>);
+struct EventSource<F>(TopicStream<F>);
 
-impl ws::Source for EventSource {
+impl<F: EventFormat<Output = Frames, Shared = Frames>> ws::Source for EventSource<F> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
         self.0.poll_next(cx).map(|next| match next {
             Some(Ok(message)) => Delivery::Message(Prepared::of(message)),

@@ -23,7 +23,7 @@ fn a_callback_may_close_the_slow_subscriber() {
     publish_beyond(&broker, &topic, |stats| stats.closed > 0);
     let stats = broker.stats(&topic).unwrap();
     assert_eq!((stats.closed, stats.subscribers, stats.asked), (1, 0, 1), "{stats:?}");
-    let shown: Vec<_> = shown.lock().unwrap().iter().map(|who| (who.topic.to_string(), who.peer)).collect();
+    let shown: Vec<_> = shown.lock().unwrap().iter().map(|who| (who.topics.to_string(), who.peer)).collect();
     assert_eq!(shown, [("t".to_owned(), Some(client.peer.local_address()))]);
     let samples =
         ["windlass_topic_overflow_callbacks_total{outcome=\"chosen\"}", "windlass_topic_subscribers"];

@@ -9,8 +9,14 @@ use crate::common::{Peer, connect};
 /// A part of an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    Event { id: String, name: String, data: String },
+    Event {
+        id: String,
+        name: String,
+        data: String,
+    },
     Comment,
+    /// An id without an event, which moves the last event id of the client.
+    Position(String),
     Retry(u64),
     End,
 }
@@ -52,7 +58,7 @@ impl Client {
     pub(crate) fn next(&mut self) -> Received {
         loop {
             match self.next_with_comments() {
-                Received::Comment | Received::Retry(_) => {}
+                Received::Comment | Received::Position(_) | Received::Retry(_) => {}
                 received => return received,
             }
         }
@@ -112,6 +118,9 @@ fn parse_block(block: &str) -> Received {
             _ if line == ":" => return Received::Comment,
             _ => panic!("expected a field, got {line:?}"),
         }
+    }
+    if data.is_empty() && name == "message" {
+        return Received::Position(id);
     }
     Received::Event { id, name, data: data.join("\n") }
 }
