@@ -218,6 +218,8 @@ impl<P: Payload> Delivering<'_, P> {
     }
 
     /// Delivers to the members from index `at` to `end`. Returns the index after the last one.
+    // Inlined as `Queue::push` is.
+    #[inline(always)]
     fn deliver_to_all(&mut self, members: &mut Vec<Member<P>>, mut at: usize, end: usize) -> usize {
         let (outlets, use_outlets) = (self.cx.local().outlets(), self.uses_outlets());
         while at < end.min(members.len()) {
