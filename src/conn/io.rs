@@ -41,7 +41,7 @@ pub(crate) struct Io {
     pub(super) unsent_bytes: usize,
     /// The connection uses TLS.
     pub(super) secure: bool,
-    /// The peer must speak HTTP/2 from the first byte.
+    /// Without TLS: the listener serves only HTTP/2, from the first byte.
     pub(super) is_http2_only: bool,
     /// Index of the router that serves the requests.
     pub(super) router: usize,

@@ -25,7 +25,7 @@ pub(super) enum Timer {
     Write,
     /// Next bytes of a streamed reply, from its producer.
     Stream,
-    /// Reply of a job of the pool.
+    /// Reply of a job that runs in the pool.
     Job,
     /// FIN of the peer.
     Linger,

@@ -114,7 +114,7 @@ catalog! {
     TOPIC_OVERFLOWS COUNTER "windlass_topic_overflows_total" ["policy"]
         "Overflows of subscribers' mailboxes by policy: drop (the event), remove or close (the subscriber).";
     TOPIC_MISSED COUNTER "windlass_topic_missed_total" []
-        "Events that a shard dropped for all its subscribers because its queue was full.";
+        "Events that a shard dropped for all its subscribers because the mailbox of its relay was full.";
     TOPIC_ASKED COUNTER "windlass_topic_overflow_callbacks_total" ["outcome"]
         "Overflow callbacks by outcome: chosen (a policy), panicked, or refused (no pool, or it is full).";
     SSE_OVERFLOWS COUNTER "windlass_sse_overflows_total" ["policy"]
@@ -123,9 +123,10 @@ catalog! {
     TOPIC_LAGGING GAUGE "windlass_topic_lagging_subscribers" []
         "Subscribers that have had more than one event in the mailbox since it was last empty.";
     TOPIC_LAG_EVENTS GAUGE "windlass_topic_lag_events" []
-        "Number of events in the fullest mailbox, measured after the last event of each topic.";
+        "Largest number of events in a mailbox, measured after the last event of each topic.";
     TOPIC_LAG GAUGE "windlass_topic_lag_seconds" []
-        "Age of the oldest event in the fullest mailboxes, measured after the last event of each topic.";
+        "Largest age of an event that was the oldest in the fullest mailbox of a shard after the topic's \
+         last event. 0 if no mailbox has held two events since it was last empty.";
     HUB_MEMBERS GAUGE "windlass_hub_members" [] "Members of all hubs.";
     HUB_MESSAGES COUNTER "windlass_hub_messages_total" [] "Messages broadcast to hubs.";
     HUB_DELIVERIES COUNTER "windlass_hub_deliveries_total" []
@@ -140,7 +141,8 @@ catalog! {
     HUB_FILTER_PANICS COUNTER "windlass_hub_filter_panics_total" []
         "Broadcast filters that panicked. The member for which a filter panicked does not get the message.";
     HUB_LAG GAUGE "windlass_hub_lag_seconds" []
-        "Age of the oldest message in the fullest mailboxes, measured after the last message of each hub.";
+        "Largest age of a message that was the oldest in the fullest mailbox of a shard after the hub's \
+         last message. 0 if no mailbox has held two messages since it was last empty.";
     ENGINE GAUGE "windlass_engine_info" ["engine", "reason"]
         "The engine in use and the reason. The value is always 1.";
     READY GAUGE "windlass_ready" [] "1 while the server accepts new work, else 0.";

@@ -128,7 +128,7 @@ fn encrypt_record(
             }
             Ok(ConnectionState::EncodeTlsData(data)) => write_encoded(data, wire),
             Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-            Ok(_) => return Err(unwritable("the TLS session cannot send data in its state")),
+            Ok(_) => return Err(unwritable("the TLS session is not in a state in which it can send data")),
             Err(error) => return Err(error.into()),
         }
         partial.drain(..discard);

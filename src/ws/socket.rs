@@ -80,7 +80,8 @@ impl Socket {
         self.sender.attach(source);
     }
 
-    /// Returns the peer's Close frame, if [`recv`](Self::recv) has returned `None` because of it.
+    /// Returns the Close frame that the peer has sent, once the server has read it, otherwise `None`. From
+    /// then on [`recv`](Self::recv) returns `None`.
     pub fn peer_close(&self) -> Option<CloseFrame> {
         self.receiver.peer_close()
     }
@@ -191,7 +192,8 @@ impl Receiver {
         self.0.borrow_mut().poll_recv(cx)
     }
 
-    /// Returns the peer's Close frame, if [`recv`](Self::recv) has returned `None` because of it.
+    /// Returns the Close frame that the peer has sent, once the server has read it, otherwise `None`. From
+    /// then on [`recv`](Self::recv) returns `None`.
     pub fn peer_close(&self) -> Option<CloseFrame> {
         self.0.borrow().peer_close()
     }

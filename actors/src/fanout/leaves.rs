@@ -38,7 +38,7 @@ impl PendingLeaves {
         self.unsent.load(Relaxed) && self.unsent.swap(false, Acquire)
     }
 
-    /// Returns `true` if the relay knows of all leaves.
+    /// Returns `true` if the relay has removed all subscribers that have left.
     pub(super) fn is_empty(&self) -> bool {
         self.queued.load(Acquire) == 0 && !self.unsent.load(Acquire)
     }

@@ -82,8 +82,9 @@ impl<P: Payload> Topic<P> {
         self.send(&mut state, event)
     }
 
-    /// Publishes an event to the subscribers for which `filter` returns `true`. The others get neither the
-    /// event nor a gap.
+    /// Publishes an event to the subscribers for which `filter` returns `true`. The others do not get it.
+    /// They get no gap for it either, unless the relay of their shard was full: the filter is not called
+    /// then, and the overflow policy applies to all subscribers of that shard.
     ///
     /// A panic in the filter is counted, and the subscriber does not get the event.
     ///

@@ -83,7 +83,8 @@ impl Deadline {
         self.deadline
     }
 
-    /// Chooses and starts a timer. Wakes the task to try again if the fallback shard accepts no calls.
+    /// Starts a timer of this thread's shard, else of its tokio runtime, else of the fallback shard. Wakes
+    /// the task to try again if that shard accepts no calls.
     fn start(&mut self, waker: &Waker) {
         self.timer = if let Some(local) = Local::current() {
             let key = local.timers().insert(self.deadline, waker.clone());

@@ -261,8 +261,8 @@ impl Local {
         self.record_wait(now, now.saturating_duration_since(self.0.earliest_arrival.get()));
     }
 
-    /// Sets for how long work has waited that the driver was unable to take up so far. Until the next call it
-    /// counts as [lag](Self::lag), whatever other work waits for.
+    /// Sets for how long work has waited that the driver was unable to take up so far. Until the next call,
+    /// every wait that is recorded for the [lag](Self::lag) counts as at least this long.
     pub fn set_backlog(&self, waited: Duration) {
         self.0.backlog.set(waited);
     }

@@ -217,7 +217,8 @@ fn median_or_zero(values: impl Iterator<Item = f64>) -> f64 {
     median(values.collect()).unwrap_or(0.0)
 }
 
-/// Returns `true` if the server's own CPU usage may delay the machine.
+/// Returns `true` if the server itself may delay the machine: it used half of the cores or more in one half
+/// of the run, or its CPU usage rose.
 fn may_delay_machine(record: &Record) -> bool {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let (first, second) = record.cores_used_by_half();

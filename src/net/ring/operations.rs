@@ -13,6 +13,8 @@ pub(super) type Socket<T> = socket::Socket<T, Operations>;
 ///          ├──► Armed ──┼── last completion ───────────────┼──► Idle
 ///   Idle ──┘            └── no free buffer ─► Starved ─────┘
 /// ```
+///
+/// A receive that finds no free buffer leads to `Starved` from `Cancelling`, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Receive {
     /// No receive was submitted yet. The first one completes only once.

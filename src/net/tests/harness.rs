@@ -144,7 +144,13 @@ fn greet(outbox: &mut Outbox, bytes: usize) {
 
 /// Returns bytes in which a shift or a loss is visible.
 pub(in crate::net) fn pattern(bytes: usize) -> Vec<u8> {
-    (0..bytes as u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+    let (mut pattern, mut index) = (Vec::with_capacity(bytes + 8), 0_u64);
+    while pattern.len() < bytes {
+        index += 1;
+        pattern.extend_from_slice(&index.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    }
+    pattern.truncate(bytes);
+    pattern
 }
 
 /// An engine with access to its internal state.

@@ -14,7 +14,7 @@ pub(super) struct Seen {
     pub(super) target: Option<(Span, Value)>,
     /// The verdict on `:authority`.
     pub(super) authority: Option<Value>,
-    /// Host, and the verdict on it.
+    /// The `host` field, and the verdict on it.
     pub(super) host: Option<(Span, Value)>,
     /// A field was received that is no pseudo-header field.
     pub(super) regular: bool,

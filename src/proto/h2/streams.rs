@@ -160,7 +160,7 @@ struct Cell {
 /// that do, so a look-up hardly ever takes a second step.
 #[derive(Debug, Default)]
 struct Index {
-    /// A power of two, at least twice as many as streams; or none.
+    /// Empty, or a power of two of cells, at least twice as many as streams.
     cells: Vec<Cell>,
 }
 

@@ -73,7 +73,7 @@ pub enum Reject {
     ChunkSize,
     /// A chunk size of more than 16 digits, or of 2^63 or more.
     ChunkSizeTooLong,
-    /// A chunk extension that is not `name` or `name=value`.
+    /// A chunk extension that is not `name`, `name=token` or `name="quoted string"`.
     ChunkExtension,
     /// More chunk extensions than [`Limits::extension_bytes`](super::super::h1::Limits::extension_bytes).
     ExtensionsTooLong,

@@ -10,7 +10,7 @@ pub enum HubError {
     NotStarted,
     /// The hub is closed, or its server drains.
     Closed,
-    /// The relay of the shard has too many messages to distribute. Try again later.
+    /// The member was not registered: the mailbox of the shard's relay is full. Try again later.
     Busy,
 }
 
@@ -19,7 +19,7 @@ impl fmt::Display for HubError {
         f.write_str(match self {
             Self::NotStarted => "the hub belongs to no server, or its server has not started",
             Self::Closed => "the hub is closed",
-            Self::Busy => "the shard is busy distributing messages, try again later",
+            Self::Busy => "the shard is busy distributing messages, member not registered: try again later",
         })
     }
 }

@@ -27,7 +27,7 @@ struct Registration {
 struct Contents {
     /// `None` once the member is unregistered.
     subscription: Option<Subscription<Message>>,
-    /// The waker of the task that polls the source.
+    /// Wakes the task that polls the source when the member is unregistered.
     waker: Option<Waker>,
 }
 

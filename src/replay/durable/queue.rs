@@ -105,7 +105,8 @@ impl<T> Queue<T> {
         state.ready.push(ready);
     }
 
-    /// Moves items to the end of `into`: at most `items` of at most `bytes` bytes together, but at least one.
+    /// Moves items to the end of `into`, which must be empty: at most `items` of at most `bytes` bytes
+    /// together, but at least one.
     /// Blocks until the queue has an item or is closed, or the deadline, if given, passes.
     pub(super) fn take(
         &self,

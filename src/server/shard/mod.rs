@@ -91,8 +91,9 @@ impl<E: Engine<Connections>> Shard<E> {
         }
     }
 
-    /// Near the connection limit, closes the connections that have been idle for longest, and then silent
-    /// ones. Connections that are closing already count as closed.
+    /// Near the connection limit, closes the connections that have been idle for longest, and then those
+    /// that have sent no complete request head for some time. Connections that are closing already count as
+    /// closed.
     fn make_room(&mut self) -> io::Result<()> {
         let now = self.local.now();
         let is_too_soon =
