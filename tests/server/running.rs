@@ -5,7 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 use tokio::sync::Semaphore;
 use windlass::{Request, Router, Server, get};
 
-use crate::common::{Peer, builder, connect, eventually, start};
+use crate::common::{Peer, connect, eventually, start};
 
 /// Routes with a handler that waits for a permit.
 fn held(permits: &Arc<Semaphore>) -> Router {
@@ -65,7 +65,7 @@ fn a_signal_drains_and_a_second_one_cuts() {
 
     let mut signal = StopSignal::new().unwrap();
     let permits = Arc::new(Semaphore::new(0));
-    let server = builder(held(&permits)).start().unwrap();
+    let server = start(held(&permits));
     let (address, peer) = (crate::common::address(&server), open(&server));
     raise(SIGTERM).unwrap();
     runtime().block_on(signal.received());
