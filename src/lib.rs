@@ -35,7 +35,7 @@
 //! - **Tests.** A [`TestClient`] calls a router without a server.
 //! - **Tower.** [`mount`](mount()) serves an axum `Router` or another tower service at a path.
 //! - **Topics.** A [`broker`] delivers events to many subscribers and keeps a history ([`replay`]).
-//!   [`topic_routes`] adds HTTP routes to publish and subscribe.
+//!   [`topic_routes`] adds HTTP routes to publish and subscribe. An [`identity`] decides who may.
 //! - **Event streams.** [`event_stream`] creates a route whose handler sends events to one client ([`sse`]).
 //! - **WebSockets.** [`websocket`] creates a route whose handler has a socket ([`ws`]). A [`hub`] broadcasts
 //!   to many sockets.
@@ -47,8 +47,8 @@
 //!
 //! [Actors](docs::actors), [architecture](docs::architecture), [configuration](docs::configuration),
 //! [embedding](docs::embedding), [event streams](docs::events), [files](docs::files), [gRPC](docs::grpc),
-//! [HTTP/2](docs::http2), [operating](docs::operating), [TLS](docs::tls), [topics](docs::topics),
-//! [WebSocket](docs::websocket).
+//! [HTTP/2](docs::http2), [identity](docs::identity), [operating](docs::operating), [TLS](docs::tls),
+//! [topics](docs::topics), [WebSocket](docs::websocket).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")
@@ -60,6 +60,7 @@ pub mod extract;
 #[cfg(feature = "files")]
 pub mod files;
 mod hooks;
+pub mod identity;
 mod limits;
 mod metrics;
 pub mod middleware;
@@ -94,7 +95,7 @@ pub use net::{BindError, Listen, ListenError, ListenOptions};
 pub use proto::origin::Origins;
 #[cfg(feature = "ws")]
 pub use pubsub::hub;
-pub use pubsub::topics::{TopicAccess, TopicAction, TopicCheck, routes as topic_routes};
+pub use pubsub::topics::{TopicAccess, TopicAction, TopicCheck, admin_routes, routes as topic_routes};
 pub use pubsub::{broker, sse};
 pub use request::{MissingState, Peer, Request, TrustedProxies};
 #[cfg(feature = "json")]

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{load::Load, soak::Soak, topics::TopicFlags};
+#[cfg(feature = "jwt")]
+use super::token::TokenCommand;
+use super::{admin::AdminFlags, load::Load, soak::Soak, topics::TopicFlags};
 use windlass::EngineKind;
 
 /// HTTP and push server for Linux. Runs the server unless a command is given.
@@ -34,6 +36,10 @@ pub(super) enum Command {
         /// Configuration file (TOML)
         file: PathBuf,
     },
+    /// Create keys and JSON Web Tokens for development
+    #[cfg(feature = "jwt")]
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Create a self-signed certificate for tests on this machine: localhost, 127.0.0.1 and ::1
     #[cfg(feature = "dev-cert")]
     DevCert {
@@ -88,6 +94,8 @@ pub(super) struct Serve {
     pub(super) files: Option<PathBuf>,
     #[command(flatten)]
     pub(super) topics: TopicFlags,
+    #[command(flatten)]
+    pub(super) admin: AdminFlags,
     /// Add /demo/block?ms=N and /demo/burn?ms=N, which block a thread of the pool
     #[arg(long, hide = true)]
     pub(super) demo_blocking: bool,

@@ -10,7 +10,9 @@ use serde::Deserialize;
 #[cfg(feature = "files")]
 use super::files::FilesConfig;
 use super::{
+    admin::{AdminConfig, AdminFlags},
     args::{self, Serve},
+    auth::{self, AuthConfig},
     listeners::{CertificateFiles, Listener, Socket},
     secure,
     topics::{TopicConfig, TopicFlags},
@@ -53,6 +55,8 @@ pub(super) struct Config {
     pub(super) topics: TopicConfig,
     #[cfg(feature = "files")]
     files: Vec<FilesConfig>,
+    pub(super) auth: Option<AuthConfig>,
+    pub(super) admin: AdminConfig,
 }
 
 /// A `[[listener]]` section.
@@ -135,12 +139,15 @@ impl Config {
     pub(super) fn check_file(file: &Path) -> Result<(), String> {
         let mut config = Self::read(file)?;
         config.topics = config.topics.resolve(&TopicFlags::default())?;
+        config.admin = config.admin.resolve(&AdminFlags::default())?;
         config.check()?;
+        config.auth.as_ref().map_or(Ok(()), auth::check)?;
         secure::check(&config.listeners()?)
     }
 
     /// Reads the file that the flags name, if any, overrides it with the environment and the flags, and
-    /// checks the result, except for the certificates: they are read once, when the server starts.
+    /// checks the result, except for the certificates and the
+    /// keys of tokens: they are read once, when the server starts.
     pub(super) fn resolve(args: &Serve) -> Result<Self, String> {
         let mut config = args.config.as_deref().map(Self::read).transpose()?.unwrap_or_default();
         if !args.listen.is_empty() {
@@ -165,6 +172,7 @@ impl Config {
             config.files.retain(|section| !section.is_at_root());
             config.files.push(FilesConfig::of_dir(dir));
         }
+        config.admin = config.admin.resolve(&args.admin)?;
         if args.no_demo {
             config.demo = Some(false);
         }
@@ -178,6 +186,7 @@ impl Config {
         self.limits.check()?;
         self.pool.check()?;
         self.check_exposure(&self.listeners()?)?;
+        self.admin.listen()?;
         self.cores()?;
         self.file_routes()?;
         self.trusted_proxies().map(|_| ())
@@ -204,7 +213,7 @@ impl Config {
     pub(super) fn check_exposure(&self, listeners: &[Listener]) -> Result<(), String> {
         let listens: Vec<_> =
             listeners.iter().filter_map(|listener| listener.socket.address().cloned()).collect();
-        self.topics.check(&listens)
+        self.topics.check(&listens, self.auth.is_some())
     }
 
     /// Returns the listeners of `listen` and of the sections, or one on `127.0.0.1:8080` if there are none.

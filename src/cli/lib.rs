@@ -1,13 +1,16 @@
-//! The command line: `windlass serve`, `doctor`, `load`, `soak`, `check-config` and `dev-cert`.
+//! The command line: `windlass serve`, `doctor`, `load`, `soak`, `check-config`, `dev-cert` and
+//! `token`.
 //!
 //! Errors are reported as one line on standard error. The exit status is 2 if the flags, the configuration or
 //! the system prevent the command, and 1 if the server or a measurement failed.
 //!
-//! - `args`, `config`, `files`, `listeners`, `tokens`, `topics`: flags and the configuration file.
+//! - `admin`, `args`, `auth`, `config`, `files`, `listeners`, `tokens`, `topics`: flags and the configuration
+//!   file.
 //! - `serve`: the server's life. It uses `signals`, `secure` (certificates), `sockets` and `systemd` (service
 //!   manager), `logs`, `html`, `page` and `demo`. `failure` decides its exit status.
 //! - `load`, `soak`, `client`: measuring a server.
 //! - `doctor`: checks of the system.
+//! - `token`: keys and JSON Web Tokens.
 //! - `output`: standard output and standard error.
 
 #![deny(
@@ -16,7 +19,9 @@
     reason = "a closed stream makes them panic: use `output`"
 )]
 
+mod admin;
 mod args;
+mod auth;
 pub mod client;
 mod config;
 mod demo;
@@ -43,6 +48,8 @@ mod systemd;
 #[cfg_attr(not(feature = "io-uring"), expect(dead_code, reason = "only tests of io_uring need it"))]
 #[path = "../testing.rs"]
 mod testing;
+#[cfg(feature = "jwt")]
+mod token;
 mod tokens;
 mod topics;
 
@@ -80,6 +87,14 @@ pub fn main() -> ExitCode {
         Some(Command::DevCert { out, name }) => match dev_cert::create(&out.unwrap_or_default(), name) {
             Ok(message) => {
                 output::print(&message);
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
+        },
+        #[cfg(feature = "jwt")]
+        Some(Command::Token(command)) => match token::run(&command) {
+            Ok(text) => {
+                output::print(&text);
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error),

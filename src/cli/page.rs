@@ -25,9 +25,11 @@ pub(super) fn route(config: &Config) -> Route {
 
 /// Returns links to the other pages. They are relative, because a proxy may serve the page below a path.
 fn links(config: &Config) -> String {
+    // The admin listener serves neither.
+    let is_public = !config.admin.has_listener();
     let all = [
-        ("demo", "demo routes", config.demo()),
-        ("topics", "topics", config.topics.is_enabled()),
+        ("demo", "demo routes", config.demo() && is_public),
+        ("topics", "topics", config.topics.is_enabled() && is_public),
         ("metrics", "metrics", true),
         ("healthz", "health", true),
         ("readyz", "readiness", true),

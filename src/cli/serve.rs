@@ -4,6 +4,7 @@ use std::{os::fd::OwnedFd, sync::Arc};
 
 use super::{
     args,
+    auth::Auth,
     config::Config,
     demo,
     failure::Failure,
@@ -15,8 +16,8 @@ use super::{
     topics::Served,
 };
 use windlass::{
-    Builder, DrainReport, Operations, Router, Server, actors::error::ShardFailure, broker::Broker,
-    topic_routes,
+    Builder, DrainReport, Operations, Router, Server, TopicAccess, actors::error::ShardFailure,
+    broker::Broker, identity::Subjects, topic_routes,
 };
 
 /// Serves until a signal arrives or a shard fails, then drains the server and closes the topic store.
@@ -54,7 +55,11 @@ fn serve(
     let broker = topics.as_ref().map(|topics| &topics.broker);
     let builder = builder.lost_log_lines(logs.lost_lines()).on_shard_failure(stop_after_failure);
     life.start();
-    let server = Arc::new(start(builder, config, broker)?);
+    let auth = config.auth.as_ref().map(Auth::new).transpose()?;
+    let server = Arc::new(start(builder, config, broker, auth.as_ref())?);
+    if let Some(auth) = auth {
+        life.on_reload(move || auth.reload());
+    }
     for address in server.addresses() {
         tracing::info!(%address, shards = server.system().shards(), "serving");
     }
@@ -79,16 +84,22 @@ fn stop_after_failure(_: &ShardFailure) {
     let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTERM);
 }
 
-fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
-    let router = config.file_routes()?.into_iter().fold(Router::new(), Router::route);
-    let router = if config.has_files_at_root() { router } else { router.route(page::route(config)) };
+fn start(
+    builder: Builder,
+    config: &Config,
+    broker: Option<&Broker>,
+    auth: Option<&Auth>,
+) -> Result<Server, String> {
+    let access = access(config, auth)?;
+    let (builder, router) = operators(builder, config, &access.subjects)?;
+    let router = config.file_routes()?.into_iter().fold(router, Router::route);
     let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
     #[cfg(feature = "ws")]
     let hub = windlass::hub::Hub::new(windlass::hub::HubSettings::default());
     #[cfg(feature = "ws")]
     let router = if config.demo() { demo::add_chat(router, &hub) } else { router };
     let router = match broker {
-        Some(broker) => topic_routes(router, broker, config.topics.access()?),
+        Some(broker) => topic_routes(router, broker, access),
         None => router,
     };
     let mut builder = builder
@@ -100,8 +111,7 @@ fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<S
         .http2(config.http2())
         .cores(config.cores()?)
         .trusted_proxies(config.trusted_proxies()?)
-        .listen_options(config.listen_options())
-        .operations(Operations::usual());
+        .listen_options(config.listen_options());
     #[cfg(feature = "http2")]
     {
         builder = builder.h2c_upgrade(config.h2c_upgrade);
@@ -117,6 +127,29 @@ fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<S
         builder = builder.hooks(logs::access_hooks());
     }
     builder.start().map_err(|error| error.to_string())
+}
+
+/// Adds metrics, health checks, the live page and the admin routes: to the admin listener if there is one.
+/// The other listeners then have health checks only. Returns the router of the other listeners.
+fn operators(builder: Builder, config: &Config, subjects: &Subjects) -> Result<(Builder, Router), String> {
+    // A page of the files may be at the path of the live page.
+    let has_page = config.admin.has_listener() || !config.has_files_at_root();
+    let router = if has_page { Router::new().route(page::route(config)) } else { Router::new() };
+    let router = config.admin.add_routes(router, subjects);
+    let Some(listen) = config.admin.listen()? else {
+        return Ok((builder.operations(Operations::usual()), router));
+    };
+    let listener = windlass::Listener::new(listen).router(router).operations(Operations::usual());
+    let mut public = Operations::usual();
+    (public.metrics, public.live) = (None, None);
+    Ok((builder.listener(listener).operations(public), Router::new()))
+}
+
+/// Returns the access rules of the topics.
+fn access(config: &Config, auth: Option<&Auth>) -> Result<TopicAccess, String> {
+    let mut access = config.topics.access()?;
+    access.authorizer = auth.map(Auth::authorizer);
+    Ok(access)
 }
 
 fn log_report(report: &DrainReport) {

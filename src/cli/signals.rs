@@ -11,7 +11,7 @@
 use std::{
     process,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread,
@@ -57,8 +57,12 @@ impl Caught {
     /// that arrived before included.
     pub(super) fn handle(self, logs: Arc<Logs>) -> Result<Life, String> {
         let Self(mut signals) = self;
-        let life =
-            Life(Arc::new(Shared { phase: Mutex::new(Phase::Opening), changed: Condvar::new(), logs }));
+        let life = Life(Arc::new(Shared {
+            phase: Mutex::new(Phase::Opening),
+            changed: Condvar::new(),
+            logs,
+            on_reload: OnceLock::new(),
+        }));
         let add = |signal: &i32| signals.add_signal(*signal);
         STOPPING
             .iter()
@@ -66,8 +70,13 @@ impl Caught {
             .map_err(|error| format!("cannot install a signal handler: {error}"))?;
         let no_thread = |error| format!("cannot start a thread that handles signals: {error}");
         let (reload, requests) = sync_channel(1);
-        let shared = life.0.clone();
-        let reloads = move || requests.iter().for_each(|server: Arc<Server>| secure::reload(&server));
+        let (shared, more) = (life.0.clone(), life.0.clone());
+        let reloads = move || {
+            requests.iter().for_each(|server: Arc<Server>| {
+                secure::reload(&server);
+                more.on_reload.get().into_iter().for_each(|reload| reload());
+            });
+        };
         thread::Builder::new().name("reload".to_owned()).spawn(reloads).map_err(no_thread)?;
         let handle = move || signals.forever().for_each(|signal| shared.handle(signal, &reload));
         thread::Builder::new().name("signals".to_owned()).spawn(handle).map_err(no_thread)?;
@@ -83,6 +92,8 @@ struct Shared {
     /// Notified when the phase changes from serving to draining.
     changed: Condvar,
     logs: Arc<Logs>,
+    /// Reloads what the server does not know.
+    on_reload: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Phase of the process, which decides the effect of a signal.
@@ -100,6 +111,11 @@ enum Phase {
 }
 
 impl Life {
+    /// Sets a function that runs after each reload of the certificates. Only the first call has an effect.
+    pub(super) fn on_reload(&self, reload: impl Fn() + Send + Sync + 'static) {
+        let _ = self.0.on_reload.set(Box::new(reload));
+    }
+
     /// Enters the phase in which the shards start.
     pub(super) fn start(&self) {
         *self.0.phase() = Phase::Starting { stop: false };

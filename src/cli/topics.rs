@@ -246,11 +246,12 @@ impl TopicConfig {
         if self.is_enabled() {
             let publish = (flags.publish_token.clone(), flags.publish_token_file.clone());
             let configured = (self.publish_token.take(), self.publish_token_file.take());
-            self.publish_token = token("publish_token", publish, "WINDLASS_PUBLISH_TOKEN", configured)?;
+            self.publish_token =
+                Token::resolve("topics.publish_token", publish, "WINDLASS_PUBLISH_TOKEN", configured)?;
             let subscribe = (flags.subscribe_token.clone(), flags.subscribe_token_file.clone());
             let configured = (self.subscribe_token.take(), self.subscribe_token_file.take());
             self.subscribe_token =
-                token("subscribe_token", subscribe, "WINDLASS_SUBSCRIBE_TOKEN", configured)?;
+                Token::resolve("topics.subscribe_token", subscribe, "WINDLASS_SUBSCRIBE_TOKEN", configured)?;
         }
         Ok(self)
     }
@@ -261,8 +262,8 @@ impl TopicConfig {
     }
 
     /// Checks the settings, and that publishing needs a token if other machines can reach one of the
-    /// addresses. Checks nothing if topics are disabled.
-    pub(super) fn check(&self, listens: &[Listen]) -> Result<(), String> {
+    /// addresses. With identities it always does. Checks nothing if topics are disabled.
+    pub(super) fn check(&self, listens: &[Listen], has_identities: bool) -> Result<(), String> {
         if !self.is_enabled() {
             return Ok(());
         }
@@ -270,9 +271,9 @@ impl TopicConfig {
         self.access()?;
         let public = listens.iter().find(|listen| is_public(listen));
         match (public, &self.publish_token) {
-            (Some(listen), None) => Err(format!(
-                "everyone could publish on {listen}: set --publish-token-file (or topics.publish_token in \
-                 the configuration file), listen on a loopback address, or use --no-topics"
+            (Some(listen), None) if !has_identities => Err(format!(
+                "everyone could publish on {listen}: set --publish-token-file (or topics.publish_token or \
+                 [auth] in the configuration file), listen on a loopback address, or use --no-topics"
             )),
             _ => Ok(()),
         }
@@ -424,25 +425,6 @@ impl Served {
         }
         Ok(())
     }
-}
-
-/// A text, or the file that holds it.
-type TokenOptions = (Option<String>, Option<PathBuf>);
-
-/// Reads a token: of the flags, else of the environment, else of the configuration file. Returns `None` if
-/// none of them sets it.
-fn token(
-    name: &str,
-    (text, file): TokenOptions,
-    variable: &str,
-    (configured_text, configured_file): TokenOptions,
-) -> Result<Option<String>, String> {
-    let configured = Token::from_options(name, configured_text, configured_file)?;
-    let token = match Token::from_options(name, text, file)? {
-        Some(token) => Some(token),
-        None => Token::from_environment(variable)?.or(configured),
-    };
-    token.map(|token| token.read(name)).transpose()
 }
 
 /// Returns the policy of a section: its own settings over the defaults. Returns an error text if a mailbox

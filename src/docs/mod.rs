@@ -60,6 +60,10 @@ pub mod http2 {}
 #[doc = include_str!("hub.md")]
 pub mod hub {}
 
+#[cfg(feature = "jwt")]
+#[doc = include_str!("identity.md")]
+pub mod identity {}
+
 #[doc = include_str!("operating.md")]
 pub mod operating {}
 

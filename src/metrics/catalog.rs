@@ -49,6 +49,17 @@ catalog! {
     REFUSED COUNTER "windlass_refused_requests_total" ["cause"]
         "Requests answered with 503 instead of being handled, by cause: lag (of the shard), pool_full, or \
          connections (too many are active).";
+    AUTH_REFUSED COUNTER "windlass_auth_refused_total" ["cause"]
+        "Requests to topics whose credentials were refused (401), by cause, or do not include the topic \
+         (403, topic).";
+    AUTH_DISCONNECTS COUNTER "windlass_auth_disconnects_total" ["result"]
+        "Disconnects of a subject (done), and those that forgot another subject because the table was full \
+         (forgot_another).";
+    AUTH_TOKENS COUNTER "windlass_auth_tokens_total" ["result"]
+        "Tokens of requests to topics: verified, or found in the cache (cached).";
+    AUTH_STREAM_ENDS COUNTER "windlass_auth_stream_ends_total" ["cause"]
+        "Streams that ended with the identity of their client: it has expired, or its subject was \
+         disconnected.";
     PANICS COUNTER "windlass_panics_total" ["place"]
         "Caught panics by the code that panicked: handler, hook, body or websocket.";
     STUCK COUNTER "windlass_stuck_threads_total" ["place"]

@@ -137,10 +137,13 @@ fn connections(families: &mut Families, shards: &[Arc<ShardCounters>]) {
 
 fn causes(families: &mut Families, metrics: &Metrics) {
     type Of = fn(&ShardCounters) -> &LabeledCounter;
-    let summed: [(&Metric, Of); 12] = [
+    let summed: [(&Metric, Of); 15] = [
         (&catalog::TIMEOUTS, |s| &s.timeouts),
         (&catalog::PROTOCOL_ERRORS, |s| &s.protocol_errors),
         (&catalog::REFUSED, |s| &s.refused),
+        (&catalog::AUTH_REFUSED, |s| &s.auth_refused),
+        (&catalog::AUTH_DISCONNECTS, |s| &s.auth_disconnects),
+        (&catalog::AUTH_STREAM_ENDS, |s| &s.auth_stream_ends),
         (&catalog::PANICS, |s| &s.panics),
         (&catalog::ACCEPT_ERRORS, |s| &s.accept_errors),
         (&catalog::H2_RESETS, |s| &s.h2_resets),
@@ -163,6 +166,12 @@ fn causes(families: &mut Families, metrics: &Metrics) {
         for (cause, count) in sums {
             families.add(metric, &[cause], count as f64);
         }
+    }
+    type Tokens = fn(&ShardCounters) -> &Counter;
+    let tokens: [(&str, Tokens); 2] = [("cached", |s| &s.auth_cached), ("verified", |s| &s.auth_verified)];
+    for (result, of) in tokens {
+        let count: u64 = metrics.shards().iter().map(|shard| of(shard).value()).sum();
+        families.add(&catalog::AUTH_TOKENS, &[result], count as f64);
     }
     for place in ["shard", "worker", "blocking"] {
         families.add(&catalog::STUCK, &[place], metrics.stuck_threads.value(place) as f64);
@@ -211,6 +220,11 @@ fn known(metric: &Metric) -> &'static [&'static str] {
         name if name == catalog::ACCEPT_ERRORS.name => &["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"],
         name if name == catalog::PANICS.name => &["body", "handler", "hook", "websocket"],
         name if name == catalog::REFUSED.name => &["lag", "pool_full"],
+        name if name == catalog::AUTH_REFUSED.name => {
+            &["disconnected", "expired", "malformed", "signature", "topic", "unknown_key"]
+        }
+        name if name == catalog::AUTH_DISCONNECTS.name => &["done", "forgot_another"],
+        name if name == catalog::AUTH_STREAM_ENDS.name => &["disconnected", "expired"],
         name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
         name if name == catalog::FILE_ERRORS.name => &["busy", "changed", "changing", "io", "open_files"],
         name if name == catalog::FILE_JOBS.name => &["lookup", "read"],

@@ -105,6 +105,16 @@ pub(crate) struct ShardCounters {
     pub(crate) protocol_errors: LabeledCounter,
     /// Valid requests that were refused, by cause.
     pub(crate) refused: LabeledCounter,
+    /// Requests whose credentials were refused or do not include the topic, by cause.
+    pub(crate) auth_refused: LabeledCounter,
+    /// Streams that ended with the identity of their client, by cause.
+    pub(crate) auth_stream_ends: LabeledCounter,
+    /// Disconnected subjects, by result.
+    pub(crate) auth_disconnects: LabeledCounter,
+    /// Tokens that were verified.
+    pub(crate) auth_verified: Counter,
+    /// Tokens that the cache has.
+    pub(crate) auth_cached: Counter,
     /// Caught panics, by the code that panicked.
     pub(crate) panics: LabeledCounter,
     /// Failed accepts, by error.

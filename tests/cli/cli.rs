@@ -3,6 +3,8 @@
 
 mod access_log;
 mod activation;
+#[cfg(feature = "jwt")]
+mod auth;
 mod common;
 #[cfg(feature = "durable")]
 mod disk;

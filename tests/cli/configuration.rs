@@ -196,6 +196,8 @@ fn help_and_version_go_to_standard_output() {
             "--publish-token",
             "--subscribe-token",
             "--cors-origin",
+            "--admin-listen",
+            "--admin-token-file",
             "--no-topics",
             "--files",
         ] {

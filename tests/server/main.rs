@@ -27,6 +27,8 @@ mod h2;
 mod hooks;
 #[cfg(feature = "ws")]
 mod hub;
+#[cfg(feature = "jwt")]
+mod identity;
 mod layers;
 mod limits;
 mod lingering;

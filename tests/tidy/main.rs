@@ -26,7 +26,7 @@ const CRATES: &[Rooms] = &[
             &["body", "tls"],
             &["response"],
             &["request"],
-            &["extract", "hooks"],
+            &["extract", "hooks", "identity"],
             &["routing"],
             &["files", "middleware", "ws"],
             &["pubsub"],
@@ -66,7 +66,8 @@ const CRATES: &[Rooms] = &[
                 "systemd",
                 "tokens",
             ],
-            &["secure", "sockets", "topics"],
+            &["admin", "auth", "secure", "sockets", "topics"],
+            &["token"],
             &["load"],
             &["soak"],
             &["args"],
@@ -106,7 +107,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mime_guess", &["src/files/settings.rs"]),
     ("mio", &["src/net/epoll"]),
     ("rustls", &["src/tls/"]),
-    ("rcgen", &["src/cli/dev_cert.rs", "src/tls/tests.rs"]),
+    ("rcgen", &["src/cli/dev_cert.rs", "src/cli/token.rs", "src/tls/tests.rs"]),
     (
         "serde_json",
         &[
@@ -116,6 +117,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/request/typed.rs",
             "src/response/json.rs",
             "src/server/test_client/json.rs",
+            "src/identity/jwt/keys.rs",
         ],
     ),
     ("serde_html_form", &["src/request/typed.rs"]),
@@ -124,6 +126,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redb", &["src/replay/durable"]),
     ("crc32fast", &["src/replay/durable"]),
     ("http_body", &["src/body/interop.rs", "src/routing/"]),
+    ("jsonwebtoken", &["src/identity/jwt/", "src/cli/token.rs"]),
     ("listenfd", &["src/cli/sockets.rs"]),
     ("tower_service", &["src/routing/"]),
 ];

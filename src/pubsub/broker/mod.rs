@@ -44,10 +44,11 @@ use windlass_actors::{
 
 use super::{
     event::{EncodedEvent, Enveloped, EventFormat, NamedByTopic, NewEvent, ServerSent},
-    stream::{self, HeartbeatBody, ResumePoint},
+    stream::{self, HeartbeatBody, LeasedBody, ResumePoint},
 };
 use crate::{
     body::Body,
+    identity::Lease,
     metrics::{LabeledCounter, TopicTotals},
     proto::h1::encode::SharedChunk,
     replay::{MemoryStore, Position, ReplayStore, StoreError},
@@ -250,7 +251,7 @@ impl Broker {
 
     fn respond(&self, topic: &TopicName, last: Option<&[u8]>, client: ClientAddress) -> Response {
         let resume = last.and_then(ResumePoint::parse);
-        self.respond_as::<ServerSent>(&topic.clone().into(), resume, client)
+        self.respond_as::<ServerSent>(&topic.clone().into(), resume, client, None)
     }
 
     /// Answers a request with a stream of the events of several topics of one log, and of those with tags.
@@ -264,23 +265,25 @@ impl Broker {
     /// [`subscribe`](Self::subscribe).
     pub fn subscribe_filter(&self, filter: &TopicFilter, request: &Request) -> Response {
         let resume = stream::last_event_id(request).as_deref().and_then(ResumePoint::parse);
-        self.respond_filter(filter, resume, ClientAddress::of(request))
+        self.respond_filter(filter, resume, ClientAddress::of(request), None)
     }
 
+    /// Like [`subscribe_filter`](Self::subscribe_filter). The stream also ends when the lease does.
     pub(crate) fn respond_filter(
         &self,
         filter: &TopicFilter,
         resume: Option<ResumePoint>,
         client: ClientAddress,
+        lease: Option<Lease>,
     ) -> Response {
         match self.0.settings.sse_topic {
             SseTopic::Event if filter.topic().is_none() => {
-                self.respond_as::<NamedByTopic>(filter, resume, client)
+                self.respond_as::<NamedByTopic>(filter, resume, client, lease)
             }
             SseTopic::Envelope if filter.topic().is_none() => {
-                self.respond_as::<Enveloped>(filter, resume, client)
+                self.respond_as::<Enveloped>(filter, resume, client, lease)
             }
-            _ => self.respond_as::<ServerSent>(filter, resume, client),
+            _ => self.respond_as::<ServerSent>(filter, resume, client, lease),
         }
     }
 
@@ -289,10 +292,15 @@ impl Broker {
         filter: &TopicFilter,
         resume: Option<ResumePoint>,
         client: ClientAddress,
+        lease: Option<Lease>,
     ) -> Response {
         match self.open_filtered::<F>(filter, resume, client) {
             Ok(events) => {
-                stream::response(Body::source(HeartbeatBody::new(events, self.0.settings.heartbeat)))
+                let events = HeartbeatBody::new(events, self.0.settings.heartbeat);
+                stream::response(match lease {
+                    Some(lease) => Body::source(LeasedBody::new(events, lease)),
+                    None => Body::source(events),
+                })
             }
             Err(error) => error.to_response(),
         }

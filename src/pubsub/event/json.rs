@@ -1,6 +1,6 @@
 //! The JSON objects of an event stream: ids, and the details of a gap.
 
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
 
 use crate::replay::{Position, Reset};
 
@@ -66,4 +66,9 @@ impl From<Reset> for GapDetails {
 /// Encodes a value as JSON. This cannot fail for structs of texts and numbers.
 pub(crate) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Parses JSON from a client.
+pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(json)
 }

@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) use encoded::{EncodedEvent, NewEvent};
 pub(crate) use format::{EventFormat, gap_between, in_outlet, unknown_id};
-pub(crate) use json::{EventId, GapDetails, to_json};
+pub(crate) use json::{EventId, GapDetails, from_json, to_json};
 pub use name::EventNameError;
 pub(crate) use server_sent::ServerSent;
 #[cfg(feature = "ws")]

@@ -4,6 +4,7 @@
 
 mod body;
 mod history;
+mod leased;
 
 use http::{HeaderValue, header};
 
@@ -11,6 +12,7 @@ use crate::{body::Body, request::Request, response::Response, spread::spread};
 
 pub(crate) use body::{EventStream, HeartbeatBody, PollNext};
 pub(crate) use history::{History, HistoryItem, ResumePoint};
+pub(crate) use leased::LeasedBody;
 
 /// Creates the response that carries an event stream. Proxies forward it without caching, compressing or
 /// buffering it.

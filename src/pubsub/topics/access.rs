@@ -1,10 +1,12 @@
-//! Access rules for the topics of a broker: tokens, origins, and a check of the program.
+//! Access rules for the topics of a broker: tokens, identities, origins, and a check of the program.
 
 use std::{fmt, sync::Arc};
 
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
+use super::refusals;
 use crate::{
+    identity::{Authorizer, Identity, Lease, Refusal, Subjects},
     proto::origin::Origins,
     pubsub::broker::{TopicFilter, TopicName, TopicPattern},
     request::Request,
@@ -43,7 +45,17 @@ pub struct TopicAccess {
     ///
     /// A browser closes a socket for which it has offered subprotocols and the server has selected none.
     pub ws_subprotocols: Vec<String>,
-    /// A check that runs after the tokens. Default: none.
+    /// Finds the identity of clients, for example a [`Verifier`](crate::identity::jwt::Verifier) of JSON Web
+    /// Tokens. Default: none.
+    ///
+    /// With an authorizer, a request needs an identity whose topics include the requested one, unless it has
+    /// one of the tokens above. Streams end when the identity expires or its subject is disconnected; a
+    /// WebSocket closes with code 1008. The list of topics needs the pattern `*`.
+    pub authorizer: Option<Arc<dyn Authorizer>>,
+    /// Open streams by subject, and the subjects that were disconnected.
+    pub subjects: Subjects,
+    /// A check that runs after the tokens. Default: none. It finds the [`Identity`] in the request's
+    /// [extensions](Request::extensions).
     pub check: Option<TopicCheck>,
 }
 
@@ -55,11 +67,34 @@ pub enum TopicAction<'a> {
     List,
     /// Receive the events of a topic.
     Subscribe(&'a TopicName),
-    /// Receive the events of all topics that a pattern stands for. Only a check from
+    /// Receive the events of all topics that a pattern stands for. Of the checks of a program only one from
     /// [`TopicCheck::with_patterns`] gets it.
     SubscribePattern(&'a TopicPattern),
     /// Publish to a topic.
     Publish(&'a TopicName),
+}
+
+impl TopicAction<'_> {
+    /// Returns `true` if the topics of an identity include those of the action.
+    fn is_granted_to(self, identity: &Identity) -> bool {
+        match self {
+            Self::List => identity.subscribe().contain("*"),
+            Self::Subscribe(topic) => identity.subscribe().contain(topic.as_str()),
+            Self::SubscribePattern(pattern) => identity.subscribe().contain(&pattern.to_string()),
+            Self::Publish(topic) => identity.publish().contain(topic.as_str()),
+        }
+    }
+
+    /// Returns the response 403.
+    fn denied(self) -> Response {
+        let text = match self {
+            Self::List => "Access denied: you may not list the topics.\n",
+            Self::Subscribe(_) => "Access denied: you may not subscribe to this topic.\n",
+            Self::SubscribePattern(_) => "Access denied: you may not subscribe to this pattern.\n",
+            Self::Publish(_) => "Access denied: you may not publish to this topic.\n",
+        };
+        plain(StatusCode::FORBIDDEN, text)
+    }
 }
 
 type Check = dyn Fn(&Request, TopicAction<'_>) -> bool + Send + Sync;
@@ -104,57 +139,100 @@ impl fmt::Debug for TopicCheck {
 }
 
 impl TopicAccess {
-    /// Checks the token of a request that lists topics or subscribes to one. Returns the response 401 if it
-    /// is missing or wrong.
-    pub(super) fn check_subscribe_token(&self, request: &Request) -> Result<(), Response> {
-        let token = self.subscribe_token.as_deref();
-        if has_token(request, token, Some(ACCESS_TOKEN_KEY)) {
-            return Ok(());
-        }
-        Err(unauthorized("Access denied: subscribing to topics needs a token.\n"))
+    /// Finds the identity of a request that lists topics or subscribes to one. `None`: it needs none. Returns
+    /// the response 401 if its credentials are missing or wrong.
+    pub(super) fn identify_subscriber(&self, request: &Request) -> Result<Option<Identity>, Response> {
+        let text = "Access denied: subscribing to topics needs a token.\n";
+        self.identify(request, self.subscribe_token.as_deref(), Some(ACCESS_TOKEN_KEY), text)
     }
 
-    /// Checks the token of a request that publishes. Returns the response 401 if it is missing or wrong.
-    pub(super) fn check_publish_token(&self, request: &Request) -> Result<(), Response> {
-        if has_token(request, self.publish_token.as_deref(), None) {
-            return Ok(());
+    /// Finds the identity of a request that publishes. `None`: it needs none. Returns the response 401 if its
+    /// credentials are missing or wrong.
+    pub(super) fn identify_publisher(&self, request: &Request) -> Result<Option<Identity>, Response> {
+        let text = "Access denied: publishing to topics needs a token.\n";
+        self.identify(request, self.publish_token.as_deref(), None, text)
+    }
+
+    fn identify(
+        &self,
+        request: &Request,
+        token: Option<&str>,
+        query_key: Option<&str>,
+        text: &'static str,
+    ) -> Result<Option<Identity>, Response> {
+        let Some(authorizer) = &self.authorizer else {
+            let permitted = token.is_none_or(|token| has_token(request, token, query_key));
+            return if permitted { Ok(None) } else { Err(unauthorized(text, "Bearer")) };
+        };
+        if token.is_some_and(|token| has_token(request, token, query_key)) {
+            return Ok(None);
         }
-        Err(unauthorized("Access denied: publishing to topics needs a token.\n"))
+        let refused = |refusal: Refusal| {
+            request.counters().auth_refused.add(refusal.label());
+            refusals::log(refusal);
+            Err(unauthorized(text, r#"Bearer error="invalid_token""#))
+        };
+        match authorizer.identify(request) {
+            Ok(Some(identity)) if self.subjects.refuse(&identity) => refused(Refusal::Disconnected),
+            Ok(Some(identity)) => Ok(Some(identity)),
+            Ok(None) => Err(unauthorized(text, "Bearer")),
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    /// Returns the lease of a stream, or `None` if the stream is not bound to an identity.
+    pub(super) fn lease(&self, request: &Request, identity: Option<&Identity>) -> Option<Lease> {
+        identity.map(|identity| Lease::new(identity, &self.subjects, request.counters()))
     }
 
     /// Returns `true` if messages of the WebSocket that this request opens are published: the settings, the
-    /// publish token and the program's check allow it.
+    /// publish token or the identity, and the program's check allow it.
     #[cfg(feature = "ws")]
-    pub(super) fn may_publish_over_socket(&self, request: &Request, topic: &TopicName) -> bool {
-        self.ws_publish
-            && has_token(request, self.publish_token.as_deref(), Some(PUBLISH_TOKEN_KEY))
-            && self.check(request, TopicAction::Publish(topic)).is_ok()
+    pub(super) fn may_publish_over_socket(
+        &self,
+        request: &Request,
+        identity: Option<&Identity>,
+        topic: &TopicName,
+    ) -> bool {
+        let action = TopicAction::Publish(topic);
+        let token = self.publish_token.as_deref();
+        let has_token = token.is_some_and(|token| has_token(request, token, Some(PUBLISH_TOKEN_KEY)));
+        let is_open = token.is_none() && self.authorizer.is_none();
+        let may_publish = has_token
+            || is_open
+            || identity.is_some_and(|identity| identity.publish().contain(topic.as_str()));
+        self.ws_publish && may_publish && self.check(request, None, action).is_ok()
     }
 
-    /// Runs the program's check. Returns the response 403 if it denies the action.
-    pub(super) fn check(&self, request: &Request, action: TopicAction<'_>) -> Result<(), Response> {
+    /// Checks that an identity may perform the action, and runs the program's check. Returns the response 403
+    /// if one of them denies it.
+    pub(super) fn check(
+        &self,
+        request: &Request,
+        identity: Option<&Identity>,
+        action: TopicAction<'_>,
+    ) -> Result<(), Response> {
+        if identity.is_some_and(|identity| !action.is_granted_to(identity)) {
+            request.counters().auth_refused.add("topic");
+            let challenge = HeaderValue::from_static(r#"Bearer error="insufficient_scope""#);
+            return Err(action.denied().with_header(header::WWW_AUTHENTICATE, challenge));
+        }
         match &self.check {
-            Some(check) if !check.allows(request, action) => {
-                let text = match action {
-                    TopicAction::List => "Access denied: you may not list the topics.\n",
-                    TopicAction::Subscribe(_) => "Access denied: you may not subscribe to this topic.\n",
-                    TopicAction::SubscribePattern(_) => {
-                        "Access denied: you may not subscribe to this pattern.\n"
-                    }
-                    TopicAction::Publish(_) => "Access denied: you may not publish to this topic.\n",
-                };
-                Err(plain(StatusCode::FORBIDDEN, text))
-            }
+            Some(check) if !check.allows(request, action) => Err(action.denied()),
             _ => Ok(()),
         }
     }
 
-    /// Runs the program's check for each topic and each pattern of a subscription. Returns the response 403
-    /// if it denies one of them.
-    pub(super) fn check_subscription(&self, request: &Request, filter: &TopicFilter) -> Result<(), Response> {
+    /// Checks each topic and each pattern of a subscription. Returns the response 403 if one is denied.
+    pub(super) fn check_subscription(
+        &self,
+        request: &Request,
+        identity: Option<&Identity>,
+        filter: &TopicFilter,
+    ) -> Result<(), Response> {
         filter.patterns().iter().try_for_each(|pattern| match pattern {
-            TopicPattern::Topic(topic) => self.check(request, TopicAction::Subscribe(topic)),
-            pattern => self.check(request, TopicAction::SubscribePattern(pattern)),
+            TopicPattern::Topic(topic) => self.check(request, identity, TopicAction::Subscribe(topic)),
+            pattern => self.check(request, identity, TopicAction::SubscribePattern(pattern)),
         })
     }
 
@@ -172,13 +250,13 @@ impl TopicAccess {
     }
 }
 
-fn unauthorized(text: &'static str) -> Response {
-    plain(StatusCode::UNAUTHORIZED, text).with_header(header::WWW_AUTHENTICATE, "Bearer")
+/// Returns the response 401 with this challenge.
+pub(super) fn unauthorized(text: &'static str, challenge: &'static str) -> Response {
+    plain(StatusCode::UNAUTHORIZED, text).with_header(header::WWW_AUTHENTICATE, challenge)
 }
 
-/// Returns `true` if `token` is `None`, or the request has it as its bearer token or under this query key.
-fn has_token(request: &Request, token: Option<&str>, query_key: Option<&str>) -> bool {
-    let Some(token) = token else { return true };
+/// Returns `true` if the request has the token as its bearer token or under this query key.
+pub(super) fn has_token(request: &Request, token: &str, query_key: Option<&str>) -> bool {
     let bearer = request.header(header::AUTHORIZATION).and_then(|value| {
         let (scheme, bearer) = value.split_once(' ')?;
         // Several spaces may separate the two (RFC 9110 §11.4).

@@ -1,7 +1,9 @@
 //! HTTP routes of a broker: publish with `POST`, subscribe with `GET`.
 
 mod access;
+mod admin;
 mod cors;
+mod refusals;
 #[cfg(feature = "ws")]
 mod socket;
 
@@ -13,6 +15,7 @@ use serde::Serialize;
 use windlass_actors::fanout::TopicStats;
 
 use crate::{
+    identity::Identity,
     pubsub::{
         broker::{Broker, ClientAddress, Event, TopicFilter, TopicFilterError, TopicName, TopicNameError},
         event::{EventId, to_json},
@@ -28,6 +31,7 @@ use crate::{
 };
 
 pub use access::{TopicAccess, TopicAction, TopicCheck};
+pub use admin::admin_routes;
 
 /// Adds the routes of a broker's topics to a router.
 ///
@@ -49,7 +53,7 @@ pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
     let with_cors = |route: Route| route.with_layer(cors.clone());
     let list = service.clone();
     let events = service.clone();
-    let subscribe = get("/events", move |request: Request| events.subscribe_query(&request)).shed_first();
+    let subscribe = get("/events", move |request: Request| events.subscribe_query(request)).shed_first();
     let router = router
         .route(with_cors(subscribe))
         .route(with_cors(options("/events", |_: Request| allowed_methods())))
@@ -65,7 +69,7 @@ pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
 fn topic_routes(service: &Arc<TopicService>) -> [Route; 3] {
     let (subscribe, publish) = (service.clone(), service.clone());
     [
-        get("/{*topic}", move |request: Request| subscribe.subscribe(&request)).shed_first(),
+        get("/{*topic}", move |request: Request| subscribe.subscribe(request)).shed_first(),
         post("/{*topic}", move |request: Request| publish.clone().publish(request)),
         options("/{*topic}", |_: Request| allowed_methods()),
     ]
@@ -79,10 +83,9 @@ struct TopicService {
 
 impl TopicService {
     fn list(&self, request: &Request) -> Response {
-        let allowed = self
-            .access
-            .check_subscribe_token(request)
-            .and_then(|()| self.access.check(request, TopicAction::List));
+        let identity = self.access.identify_subscriber(request);
+        let allowed =
+            identity.and_then(|identity| self.access.check(request, identity.as_ref(), TopicAction::List));
         if let Err(denied) = allowed {
             return denied;
         }
@@ -115,16 +118,16 @@ impl TopicService {
         }
     }
 
-    fn subscribe(&self, request: &Request) -> Response {
-        self.subscribe_to(request, || {
+    fn subscribe(&self, request: Request) -> Response {
+        self.subscribe_to(request, |request| {
             let pattern = request.param("topic").unwrap_or_default();
             TopicFilter::parse([&*pattern]).map_err(|_| invalid_topic())
         })
     }
 
     /// Answers a request that names topics and patterns in its query.
-    fn subscribe_query(&self, request: &Request) -> Response {
-        self.subscribe_to(request, || {
+    fn subscribe_query(&self, request: Request) -> Response {
+        self.subscribe_to(request, |request| {
             let topics: Vec<_> = query_values(request, b"topic").collect();
             let topics = topics.iter().map(|topic| std::str::from_utf8(topic).unwrap_or_default());
             TopicFilter::parse(topics).map_err(invalid_filter)
@@ -133,17 +136,24 @@ impl TopicService {
 
     fn subscribe_to(
         &self,
-        request: &Request,
-        topics: impl FnOnce() -> Result<TopicFilter, Response>,
+        mut request: Request,
+        topics: impl FnOnce(&Request) -> Result<TopicFilter, Response>,
     ) -> Response {
-        match self.subscription(request, topics) {
-            #[cfg(feature = "ws")]
-            Ok((filter, resume)) if socket::is_handshake(request) => {
-                socket::open(self, request, &filter, resume)
-            }
-            Ok((filter, resume)) => self.broker.respond_filter(&filter, resume, ClientAddress::of(request)),
-            Err(denied) => denied,
+        let identity = match self.access.identify_subscriber(&request) {
+            Ok(identity) => identity,
+            Err(denied) => return denied,
+        };
+        attach(&mut request, identity.as_ref());
+        let (filter, resume) = match self.subscription(&request, identity.as_ref(), topics) {
+            Ok(subscription) => subscription,
+            Err(denied) => return denied,
+        };
+        #[cfg(feature = "ws")]
+        if socket::is_handshake(&request) {
+            return socket::open(self, &request, identity.as_ref(), &filter, resume);
         }
+        let lease = self.access.lease(&request, identity.as_ref());
+        self.broker.respond_filter(&filter, resume, ClientAddress::of(&request), lease)
     }
 
     /// Returns the topics and the start of a subscription, or the response to send if the request may not
@@ -151,12 +161,12 @@ impl TopicService {
     fn subscription(
         &self,
         request: &Request,
-        topics: impl FnOnce() -> Result<TopicFilter, Response>,
+        identity: Option<&Identity>,
+        topics: impl FnOnce(&Request) -> Result<TopicFilter, Response>,
     ) -> Result<(TopicFilter, Option<ResumePoint>), Response> {
-        self.access.check_subscribe_token(request)?;
         let tags = query_values(request, b"tag").map(|tag| Bytes::copy_from_slice(&tag));
-        let filter = topics()?.with_tags(tags).map_err(invalid_filter)?;
-        self.access.check_subscription(request, &filter)?;
+        let filter = topics(request)?.with_tags(tags).map_err(invalid_filter)?;
+        self.access.check_subscription(request, identity, &filter)?;
         let resume = last_event_id(request).as_deref().and_then(ResumePoint::parse);
         Ok((filter, if resume.is_some() { resume } else { latest(request)? }))
     }
@@ -177,10 +187,11 @@ impl TopicService {
 
     /// Returns the topic and the event if the request may publish it, or the response to send instead.
     fn event_to_publish(&self, request: &mut Request) -> Result<(TopicName, Event), Response> {
-        self.access.check_publish_token(request)?;
+        let identity = self.access.identify_publisher(request)?;
         self.access.check_origin(request)?;
         let topic = topic_of(request)?;
-        self.access.check(request, TopicAction::Publish(&topic))?;
+        attach(request, identity.as_ref());
+        self.access.check(request, identity.as_ref(), TopicAction::Publish(&topic))?;
         let body = request.take_body().into_bytes().unwrap_or_default();
         if std::str::from_utf8(&body).is_err() {
             return Err(plain(StatusCode::BAD_REQUEST, "Invalid event: the request body must be UTF-8.\n"));
@@ -192,6 +203,13 @@ impl TopicService {
         let named = Event::new(body).tagged(tags).named(name);
         let invalid = |error| plain(StatusCode::BAD_REQUEST, format!("Invalid event name: {error}.\n"));
         Ok((topic, named.map_err(invalid)?))
+    }
+}
+
+/// Attaches the identity to the request, for the program's check.
+fn attach(request: &mut Request, identity: Option<&Identity>) {
+    if let Some(identity) = identity {
+        request.extensions_mut().insert(identity.clone());
     }
 }
 

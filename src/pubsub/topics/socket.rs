@@ -8,6 +8,7 @@ use windlass_actors::OutletKey;
 use super::{TopicAccess, TopicService};
 use crate::{
     body::OutletAnswer,
+    identity::{Identity, Lease, LeaseEnd},
     proto::ws::Prepared as Frames,
     pubsub::{
         broker::{Broker, ClientAddress, Event, PublishError, TopicFilter, TopicName, TopicStream},
@@ -30,18 +31,20 @@ pub(super) fn is_handshake(request: &Request) -> bool {
 pub(super) fn open(
     service: &TopicService,
     request: &Request,
+    identity: Option<&Identity>,
     filter: &TopicFilter,
     resume: Option<ResumePoint>,
 ) -> Response {
     match filter.topic() {
-        Some(_) => open_as::<JsonText>(service, request, filter, resume),
-        None => open_as::<JsonWithTopic>(service, request, filter, resume),
+        Some(_) => open_as::<JsonText>(service, request, identity, filter, resume),
+        None => open_as::<JsonWithTopic>(service, request, identity, filter, resume),
     }
 }
 
 fn open_as<F: EventFormat<Output = Frames, Shared = Frames> + 'static>(
     service: &TopicService,
     request: &Request,
+    identity: Option<&Identity>,
     filter: &TopicFilter,
     resume: Option<ResumePoint>,
 ) -> Response {
@@ -50,9 +53,11 @@ fn open_as<F: EventFormat<Output = Frames, Shared = Frames> + 'static>(
         Err(error) => return error.to_response(),
     };
     // Messages are published to the topic of the socket, so a socket of several topics has none.
-    let topic = filter.topic().filter(|topic| service.access.may_publish_over_socket(request, topic));
+    let topic =
+        filter.topic().filter(|topic| service.access.may_publish_over_socket(request, identity, topic));
     let publisher = topic.map(|topic| (service.broker.clone(), topic.clone()));
     let settings = settings(&service.access);
+    let events = EventSource { events, lease: service.access.lease(request, identity) };
     ws::upgrade(request, &settings, move |socket| run(socket, events, publisher))
 }
 
@@ -69,10 +74,10 @@ fn settings(access: &TopicAccess) -> Settings {
 /// message that cannot be published.
 async fn run<F: EventFormat<Output = Frames, Shared = Frames> + 'static>(
     mut socket: Socket,
-    events: TopicStream<F>,
+    events: EventSource<F>,
     publisher: Option<(Broker, TopicName)>,
 ) {
-    socket.attach(EventSource(events));
+    socket.attach(events);
     while let Some(Ok(message)) = socket.recv().await {
         let failure = match (&publisher, message) {
             (None, _) => Some((Code::POLICY, "publishing is not allowed here")),
@@ -101,20 +106,34 @@ fn close_reason(error: &PublishError) -> (Code, &'static str) {
     }
 }
 
+fn end_reason(end: LeaseEnd) -> &'static str {
+    match end {
+        LeaseEnd::Expired => "the token has expired",
+        LeaseEnd::Disconnected => "disconnected by the server",
+    }
+}
+
 /// The events of a topic as the message source of a socket.
-struct EventSource<F>(TopicStream<F>);
+struct EventSource<F> {
+    events: TopicStream<F>,
+    /// `None`: the socket is not bound to an identity.
+    lease: Option<Lease>,
+}
 
 impl<F: EventFormat<Output = Frames, Shared = Frames>> ws::Source for EventSource<F> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
-        self.0.poll_next(cx).map(|next| match next {
+        if let Some(Poll::Ready(end)) = self.lease.as_mut().map(|lease| lease.poll_end(cx)) {
+            return Poll::Ready(Delivery::Close(Code::POLICY, end_reason(end)));
+        }
+        self.events.poll_next(cx).map(|next| match next {
             Some(Ok(message)) => Delivery::Message(Prepared::of(message)),
             Some(Err(_)) => Delivery::Close(Code::INTERNAL, "the history cannot be read"),
-            None if self.0.is_draining() => Delivery::Close(Code::GOING_AWAY, "the server is stopping"),
+            None if self.events.is_draining() => Delivery::Close(Code::GOING_AWAY, "the server is stopping"),
             None => Delivery::Close(Code::TRY_AGAIN, "the client reads too slowly, or the topic was closed"),
         })
     }
 
     fn connect(&mut self, outlet: OutletKey) -> OutletAnswer<Frames> {
-        self.0.connect(outlet)
+        self.events.connect(outlet)
     }
 }
