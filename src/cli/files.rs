@@ -88,7 +88,8 @@ impl FilesConfig {
         self.path == "/"
     }
 
-    /// Returns the route of the section. Opens the directory.
+    /// Returns the route of the section. Checks that its directory, or that of its file, can be opened: if
+    /// not, the server does not start.
     ///
     /// # Errors
     ///

@@ -24,7 +24,7 @@ enum Comparison {
     Weak,
 }
 
-/// The conditional fields of a request.
+/// The conditional fields and the `Range` of a request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions<'a> {
     if_match: Vec<&'a [u8]>,
@@ -64,7 +64,7 @@ impl<'a> Once<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Collects the conditional fields of a request.
+    /// Collects the conditional fields and the `Range` of a request.
     pub(super) fn of(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let mut conditions = Self::default();
         for (name, value) in fields {

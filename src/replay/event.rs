@@ -127,7 +127,7 @@ impl Append {
         Self { labels: labels.into_iter().collect(), ..self }
     }
 
-    /// Sets the tags, each `key=value`. At most [`MAX_TAGS`].
+    /// Sets the tags, each `key=value`. The append is rejected if there are more than [`MAX_TAGS`].
     pub fn tags<T: Into<Bytes>>(self, tags: impl IntoIterator<Item = T>) -> Self {
         let tags = tags.into_iter().collect();
         self.set(|attributes| attributes.tags = tags)

@@ -80,7 +80,7 @@ fn start(lane: &Lane<dyn Job>, queued: &Arc<QueuedJob<dyn Job>>, slot: OwnedSema
 pub(super) struct Priority {
     /// Nice value, or `None` to keep the inherited one.
     pub(super) nice: Option<i32>,
-    /// `true` if the thread runs in the kernel's idle class.
+    /// `true` to run the thread in the kernel's idle class, only when no other thread needs the core.
     pub(super) idle: bool,
 }
 

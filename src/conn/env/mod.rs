@@ -78,7 +78,7 @@ pub(crate) struct ListenerEnv {
     pub(crate) router: usize,
 }
 
-/// Protocols that a listener's connections carry before HTTP.
+/// Protocols that precede HTTP on a listener's connections, and the HTTP version that these begin with.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Transport {
     /// A PROXY preamble comes first.

@@ -145,7 +145,8 @@ impl H2 {
         });
     }
 
-    /// Schedules a reply that may have data. If its window is used up, its end may still be sent.
+    /// Schedules a reply that may have data. If the stream's window is used up, sends the end of the body or
+    /// the trailers if no data is left before it.
     pub(super) fn advance_reply(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
         self.core.want(stream.key);
         if self.core.sending(stream.key) != Sending::Blocked {

@@ -6,10 +6,10 @@ pub struct Limits {
     /// Maximum length of the request line without its line end, in bytes. Default 8 KiB, status 414. Should
     /// be less than `head_bytes`.
     pub line_bytes: usize,
-    /// Maximum length of the head including the empty line, in bytes. Default 16 KiB, status 431.
+    /// Maximum length of the head including the empty line, in bytes. Default 32 KiB, status 431.
     pub head_bytes: usize,
-    /// Maximum number of header fields, and of trailer fields. Default 100, status 431. Up to 128 header
-    /// fields are parsed without an allocation.
+    /// Maximum number of header fields, and likewise of trailer fields. Default 100, status 431. A head of up
+    /// to 128 fields is parsed without an allocation.
     pub headers: usize,
     /// Maximum size of all chunk extensions of one message, in bytes. Default 1 KiB, status 400.
     pub extension_bytes: usize,

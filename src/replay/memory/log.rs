@@ -30,7 +30,7 @@ pub(super) struct Log {
     trimmed_to: u64,
     /// Time of the newest event in milliseconds since 1970.
     newest_ms: u64,
-    /// Recent events, oldest first. Their numbers are consecutive up to `end`.
+    /// Recent events, oldest first. Their numbers are consecutive; the newest has the number `end`.
     recent: VecDeque<Stored>,
     recent_bytes: usize,
     /// Older events by number, which retention spares because they are the newest of a label.

@@ -177,7 +177,7 @@ impl MemoryStore {
         }
     }
 
-    /// Forgets a log. Its numbers are not reused.
+    /// Forgets a log. Logs that are created later number their events after its last event.
     fn forget(&self, table: &mut Table, index: usize) {
         let slot = table.slots.swap_remove(index);
         table.indices.remove(&slot.name);

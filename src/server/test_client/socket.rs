@@ -125,8 +125,8 @@ impl TestSocket {
         while self.recv().is_some() {}
     }
 
-    /// Returns the server's Close frame, once [`recv`](Self::recv) has returned `None`. Returns `None` if the
-    /// connection has ended without one.
+    /// Returns the server's Close frame, once [`recv`](Self::recv) has read it, otherwise `None`. Messages
+    /// that came before it may still wait for `recv`.
     pub fn close_frame(&self) -> Option<&CloseFrame> {
         self.close.as_ref()
     }
