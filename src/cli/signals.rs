@@ -70,7 +70,7 @@ impl Caught {
             .map_err(|error| format!("cannot install a signal handler: {error}"))?;
         let no_thread = |error| {
             format!(
-                "cannot start a thread that handles signals: {error}; check the limit of processes (ulimit -u, TasksMax)"
+                "cannot start a thread that handles signals: {error}; check the limit of processes (ulimit -u)"
             )
         };
         let (reload, requests) = sync_channel(1);

@@ -99,7 +99,8 @@ impl<F: EventFormat> History<F> {
     }
 
     /// Creates a history of the latest events that the filter matches: at most `limit`, and of several at
-    /// most [`LATEST_BYTES`]. Requests the first page at once, and reads the whole log before the first event.
+    /// most [`LATEST_BYTES`]. Requests the first page at once, and reads the whole log before the first
+    /// event.
     pub(crate) fn latest(store: Arc<dyn ReplayStore>, log: Bytes, filter: Filter, limit: usize) -> Self {
         let latest = Latest { limit, events: VecDeque::new(), bytes: 0 };
         Self { latest: Some(latest), ..Self::new(store, log, filter, Start::Earliest) }
