@@ -69,9 +69,7 @@ impl Caught {
             .try_for_each(add)
             .map_err(|error| format!("cannot install a signal handler: {error}"))?;
         let no_thread = |error| {
-            format!(
-                "cannot start a thread that handles signals: {error}; check the limit of processes (ulimit -u)"
-            )
+            format!("cannot start a thread for signals: {error}; check the limit of processes (ulimit -u)")
         };
         let (reload, requests) = sync_channel(1);
         let (shared, more) = (life.0.clone(), life.0.clone());
