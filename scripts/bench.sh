@@ -21,7 +21,7 @@
 #
 # Needs two cores, taskset (util-linux) and wrk (Debian package wrk). NGINX joins if /usr/sbin/nginx exists.
 # nghttpd (nghttp2-server) and h2o join in h2-* if they are installed. The scenarios h2-* and greedy-* need
-# h2load and nghttp (nghttp2-client), *-tls need openssl.
+# h2load and nghttp (nghttp2-client), *-tls need openssl, files-*-tls also curl.
 #
 # Each server runs on one thread, pinned to its core. The passes of the servers are interleaved (A B C A B C
 # …), so that a change of the speed of the machine affects all of them. The table has the medians. CPU time is
@@ -72,6 +72,7 @@ check_machine() {
     need taskset util-linux
     [[ ! " ${SCENARIOS[*]}" =~ \ (h2|greedy)- ]] || need h2load nghttp2-client
     [[ "${SCENARIOS[*]} " != *"-tls "* ]] || need openssl openssl
+    [[ ! " ${SCENARIOS[*]}" =~ \ files-[0-9a-z]+-tls ]] || need curl curl
     need_two_cores
     # For NGINX, the idle connections and the client.
     ulimit -n "$(ulimit -Hn)"
