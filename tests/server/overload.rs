@@ -27,7 +27,7 @@ fn router() -> Router {
         .route(get("/well", |_: Request| "well").never_shed())
         .route(get("/async", |_: Request| "async").run_async())
         .route(static_route("/static", "static"))
-        .route(event_stream("/events", |_, _| async {}));
+        .route(event_stream("/ticks", |_, _| async {}));
     #[cfg(feature = "ws")]
     let router = router.route(windlass::websocket("/ws", |_| async {}));
     router
@@ -87,7 +87,7 @@ fn async_routes_streams_and_sockets_are_refused_before_inline_routes() {
     assert!((1..=3).contains(&seconds) && !refused.closes());
     crowd.ask("/hold");
     assert!(crowd.replies().iter().all(|reply| reply.status == 200), "inline requests must be served");
-    refused_behind_queue(&mut crowd, &mut peer, "/events", "");
+    refused_behind_queue(&mut crowd, &mut peer, "/ticks", "");
     #[cfg(feature = "ws")]
     refused_behind_queue(
         &mut crowd,
