@@ -29,7 +29,8 @@ const SILENT_TIME_WHEN_FULL: Duration = Duration::from_secs(1);
 /// Opens the connections of one shard and passes events to them.
 pub(crate) struct Connections {
     pub(crate) env: Env,
-    /// Number of events from peers and from the pool so far: connections, received bytes, FINs, replies.
+    /// Number of events from peers and from the pool so far. Each new connection, receive, FIN and reply
+    /// counts as one.
     arrivals: u64,
 }
 

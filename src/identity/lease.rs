@@ -75,6 +75,15 @@ impl LeaseEnd {
             Self::Disconnected => "disconnected",
         }
     }
+
+    /// Returns the reason with which a WebSocket closes.
+    #[cfg(feature = "ws")]
+    pub(crate) fn close_reason(self) -> &'static str {
+        match self {
+            Self::Expired => "the token has expired",
+            Self::Disconnected => "disconnected by the server",
+        }
+    }
 }
 
 impl Entry {

@@ -21,7 +21,7 @@ use std::{
 };
 
 pub use authorizer::{Authorizer, Refusal};
-pub(crate) use lease::{Lease, LeaseEnd};
+pub(crate) use lease::Lease;
 pub use patterns::{InvalidPattern, TopicPatterns};
 pub use subjects::{Disconnected, Subjects};
 

@@ -21,8 +21,8 @@ pub struct Http2Limits {
     /// Default 1 MiB, at least 65,535 bytes. The protocol allows no smaller window.
     pub connection_window_bytes: u32,
     /// Maximum size of a decoded header list, in bytes by RFC 9113 §6.5.2, which adds 32 to each field.
-    /// Default 32 KiB. A larger one is answered with `431`. If it is four times as large, the connection
-    /// ends.
+    /// Default 32 KiB. A larger one is answered with `431`. One of more than four times this size ends
+    /// the connection.
     pub header_list_bytes: u32,
     /// Size of the dynamic table for the peer's header compression (HPACK), in bytes. Default 4 KiB.
     pub header_table_bytes: u32,

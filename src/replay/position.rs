@@ -78,7 +78,8 @@ impl Position {
     ///
     /// # Errors
     ///
-    /// The text is not a position. The peer invented it, or got it from another server.
+    /// The text does not have this form. A position of another store has it, and is accepted here: compare
+    /// its [`epoch`](Self::epoch).
     pub fn parse(text: &[u8]) -> Result<Self, PositionError> {
         if text.len() > Self::MAX_BYTES {
             return Err(PositionError);

@@ -46,7 +46,7 @@ fn describe(error: &StoreError) -> &'static str {
     }
 }
 
-/// Starts the hubs. Returns those that do not belong to another server.
+/// Starts the hubs and returns them, without those that a server has already started.
 #[cfg(feature = "ws")]
 pub(super) fn start_hubs(
     hubs: Vec<Hub>,

@@ -45,7 +45,10 @@ fn check_encoding(file: &[u8]) -> Result<(), String> {
         // PFX has version 3 (RFC 7292 §4).
         Some(([3], _)) => "the file is a PKCS#12 archive: convert it with `openssl pkcs12 -in FILE -nodes`",
         Some(_) => "the file is DER, not PEM: convert it with `openssl pkey -inform der -in FILE`",
-        None => "the file is DER, not PEM: convert it with `openssl x509 -inform der -in FILE`",
+        None => {
+            "the file is DER, not PEM: convert a certificate with `openssl x509 -inform der -in FILE`, a key \
+             with `openssl pkey -inform der -in FILE`"
+        }
     }
     .to_owned())
 }

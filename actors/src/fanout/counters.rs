@@ -19,8 +19,8 @@ pub(super) struct ShardDelivery {
     pub(super) closed: usize,
     /// Length of the longest queue afterwards, in events.
     pub(super) longest: usize,
-    /// Time at which the oldest event in the longest queues was published. `None` if no queue holds more than
-    /// one event.
+    /// Time at which the oldest event was published in the queues that set or raised `longest`. `None` if no
+    /// queue holds more than one event.
     pub(super) oldest: Option<Instant>,
     pub(super) filter_panics: usize,
     /// Id of the first subscriber that did not get the event, and what happened to the subscriber.
@@ -53,8 +53,7 @@ pub(super) struct TopicCounters {
 struct ShardLag {
     /// Length of the longest queue, in events. 0 if no queue holds more than one event.
     longest: AtomicUsize,
-    /// Time at which the oldest event in the longest queues was published, in microseconds since the topic
-    /// was created. `u64::MAX` if no queue holds more than one event.
+    /// [`ShardDelivery::oldest`] in microseconds since the topic was created. `u64::MAX` for `None`.
     oldest_micros: AtomicU64,
 }
 
@@ -206,8 +205,9 @@ pub struct TopicStats {
     pub lagging: usize,
     /// Length of the longest queue after the last event, in events. 0 if no subscriber lags.
     pub lag_events: usize,
-    /// Age of the oldest event that waited in the longest queues when the last event had been delivered. Zero
-    /// if no subscriber lags.
+    /// Age of the oldest event that waited in the queues that were measured for `lag_events` when the last
+    /// event had been delivered: on each shard, every queue longer than those before it. Zero if no
+    /// subscriber lags.
     pub lag_age: Duration,
 }
 

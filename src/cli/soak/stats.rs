@@ -49,7 +49,7 @@ pub(super) fn robust_slope(points: &[(f64, f64)]) -> Option<f64> {
     median(slopes.collect())
 }
 
-/// Returns the median, or `None` without values.
+/// Returns the median, or `None` without values. Of an even number it is the upper of the middle two.
 pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()

@@ -12,7 +12,7 @@ use crate::metrics::{Metrics, ShardCounters};
 /// Ratio to the mean number of connections above which a shard hands over, as a fraction. See [`SLACK`].
 const SKEW: (usize, usize) = (5, 4);
 
-/// Number that a shard subtracts from its connections before it compares them with the mean. A small
+/// Number that a shard subtracts from its connections before it compares them with [`SKEW`] times the mean. A small
 /// difference is not worth a handover, which costs a message and a wake-up.
 const SLACK: usize = 16;
 

@@ -22,7 +22,8 @@ use windlass::{
     post,
 };
 
-/// The keys and their values. Handlers run inline and hold the lock for less than a microsecond.
+/// The keys and their values. Handlers run inline and never hold the lock across an `await`. Listing or
+/// removing all keys holds it for a time that grows with their number.
 type Store = Arc<RwLock<BTreeMap<String, Bytes>>>;
 
 /// Maximum size of a value, bytes.

@@ -13,7 +13,7 @@ use crate::net::{
     outbox::{Outbox, Segment},
 };
 
-/// Maximum number of segments in one send. Their vectors are part of the same allocation.
+/// Maximum number of segments in one send. [`Gather`] holds an `iovec` for each.
 const MAX_SEGMENTS: usize = 16;
 
 /// Number of bytes after which a send takes no further segment. A socket buffer does not take more at once.

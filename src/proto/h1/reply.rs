@@ -40,11 +40,11 @@ enum Cause {
 impl fmt::Display for ReplyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Cause::Syntax(error) => write!(f, "the response head is not HTTP/1: {error}"),
-            Cause::ContentLength => f.write_str("the Content-Length of the response is not a number"),
-            Cause::TransferEncoding => f.write_str("the Transfer-Encoding of the response is not chunked"),
+            Cause::Syntax(error) => write!(f, "the server sent a response head that is not HTTP/1: {error}"),
+            Cause::ContentLength => f.write_str("the server sent a Content-Length that is not a number"),
+            Cause::TransferEncoding => f.write_str("the server sent a Transfer-Encoding that is not chunked"),
             Cause::TwoLengths => {
-                f.write_str("the response has more than one Content-Length, or one beside Transfer-Encoding")
+                f.write_str("the server sent more than one body length (Content-Length, Transfer-Encoding)")
             }
         }
     }

@@ -8,7 +8,7 @@ use windlass_actors::OutletKey;
 use super::{TopicAccess, TopicService};
 use crate::{
     body::OutletAnswer,
-    identity::{Identity, Lease, LeaseEnd},
+    identity::{Identity, Lease},
     proto::ws::Prepared as Frames,
     pubsub::{
         broker::{Broker, ClientAddress, Event, PublishError, TopicFilter, TopicName, TopicStream},
@@ -106,13 +106,6 @@ fn close_reason(error: &PublishError) -> (Code, &'static str) {
     }
 }
 
-fn end_reason(end: LeaseEnd) -> &'static str {
-    match end {
-        LeaseEnd::Expired => "the token has expired",
-        LeaseEnd::Disconnected => "disconnected by the server",
-    }
-}
-
 /// The events of a topic as the message source of a socket.
 struct EventSource<F> {
     events: TopicStream<F>,
@@ -123,7 +116,7 @@ struct EventSource<F> {
 impl<F: EventFormat<Output = Frames, Shared = Frames>> ws::Source for EventSource<F> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
         if let Some(Poll::Ready(end)) = self.lease.as_mut().map(|lease| lease.poll_end(cx)) {
-            return Poll::Ready(Delivery::Close(Code::POLICY, end_reason(end)));
+            return Poll::Ready(Delivery::Close(Code::POLICY, end.close_reason()));
         }
         self.events.poll_next(cx).map(|next| match next {
             Some(Ok(message)) => Delivery::Message(Prepared::of(message)),
