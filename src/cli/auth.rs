@@ -43,6 +43,7 @@ struct KeyConfig {
 /// One name, or a list of names.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
+#[cfg_attr(not(feature = "jwt"), allow(dead_code, reason = "the section is refused without the feature"))]
 enum Names {
     One(String),
     Many(Vec<String>),

@@ -12,8 +12,8 @@ use crate::metrics::{Metrics, ShardCounters};
 /// Ratio to the mean number of connections above which a shard hands over, as a fraction. See [`SLACK`].
 const SKEW: (usize, usize) = (5, 4);
 
-/// Number that a shard subtracts from its connections before it compares them with [`SKEW`] times the mean. A small
-/// difference is not worth a handover, which costs a message and a wake-up.
+/// Number that a shard subtracts from its connections before it compares them with [`SKEW`] times the
+/// mean. A small difference is not worth a handover, which costs a message and a wake-up.
 const SLACK: usize = 16;
 
 /// Interval at which a shard compares the shards again while it is full or has too many connections, or while
