@@ -149,7 +149,7 @@ fn a_stalled_subscriber_that_is_closed_is_an_error() {
 fn a_dropped_event_is_an_error() {
     let (code, text) = load(|number, event| if number == 3 { vec![] } else { vec![event.to_owned()] });
     assert!(
-        code == 1 && text.contains("errors_body=1") && text.contains("received event 4, expected 3"),
+        code == 1 && text.contains("errors_body=1") && text.contains("received event 4, expected event 3"),
         "{text}"
     );
 }
@@ -164,7 +164,7 @@ fn missing_events_are_errors() {
 fn a_duplicate_event_is_an_error() {
     let (code, text) = load(|number, event| vec![event.to_owned(); if number == 3 { 2 } else { 1 }]);
     assert!(
-        code == 1 && text.contains("errors_body=1") && text.contains("received event 3, expected 4"),
+        code == 1 && text.contains("errors_body=1") && text.contains("received event 3, expected event 4"),
         "{text}"
     );
 }

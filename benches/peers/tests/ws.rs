@@ -186,5 +186,5 @@ fn changed_and_dropped_events_are_errors() {
     let dropping: Distort =
         |number, opcode, payload| if number == 3 { Vec::new() } else { frame(opcode, payload) };
     let (code, text) = load(dropping, &TOPIC);
-    assert!(code == 1 && text.contains("received event 4, expected 3"), "{text}");
+    assert!(code == 1 && text.contains("received event 4, expected event 3"), "{text}");
 }
