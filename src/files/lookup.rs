@@ -122,7 +122,8 @@ impl Lookup {
                 let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
                 if logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE) {
                     *logged = Some(Instant::now());
-                    tracing::error!(%error, ?name, "cannot read a static file, answering 503: check the disk");
+                    let what = "cannot read a static file, answering 503: check the disk";
+                    tracing::error!(%error, ?name, "{what}");
                 }
                 Found::Unavailable("io")
             }

@@ -87,8 +87,8 @@ refusals! {
     Audience "audience" "the token is for another audience";
     /// The token lacks a claim that is required.
     MissingClaim "missing_claim" "the token lacks a required claim";
-    /// The token is valid for longer than permitted.
-    Lifetime "lifetime" "the token is valid for longer than permitted";
+    /// The token expires further in the future than permitted.
+    Lifetime "lifetime" "the token expires further in the future than permitted";
     /// A pattern of the token is invalid.
     Pattern "pattern" "a pattern of the token is invalid";
     /// The subject cannot be a segment of a topic's name, as a pattern of the token needs.

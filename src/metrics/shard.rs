@@ -103,7 +103,7 @@ pub(crate) struct ShardCounters {
     pub(crate) timeouts: LabeledCounter,
     /// Protocol violations by peers, by kind.
     pub(crate) protocol_errors: LabeledCounter,
-    /// Valid requests that were refused, by cause.
+    /// Valid requests that were answered with 503 because of overload, by cause.
     pub(crate) refused: LabeledCounter,
     /// Requests whose credentials were refused or do not include the topic, by cause.
     pub(crate) auth_refused: LabeledCounter,

@@ -17,7 +17,7 @@ use crate::{
 pub struct Receipt<P> {
     event: Arc<Event<P>>,
     subscribers: usize,
-    /// A shard whose timers keep the timeout. `None` if no shard had subscribers.
+    /// Shard whose timers end a wait for the delivery at its timeout. `None` if no shard had subscribers.
     timer_shard: Option<Arc<Remote>>,
 }
 

@@ -76,7 +76,7 @@ impl Flag {
         Self(AtomicBool::new(false))
     }
 
-    /// Raises the flag. Called after the push.
+    /// Raises the flag: the queue may hold something. Called after the push.
     pub(crate) fn raise(&self) {
         // A read-modify-write even if the flag is up already: it orders this push before the `lower` that
         // follows.

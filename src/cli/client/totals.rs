@@ -52,7 +52,7 @@ impl Totals {
         }
     }
 
-    /// Counts a delivery and records its latency, if given.
+    /// Counts a delivery, also as a request, and records its latency, if given.
     pub fn delivered(&mut self, latency: Option<Duration>) {
         self.deliveries += 1;
         self.answered(latency);

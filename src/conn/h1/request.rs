@@ -299,9 +299,9 @@ impl H1 {
         self.reading.body_follows(Box::new(incoming));
     }
 
-    /// Passes the body to the handler as it is received, and starts the handler. Returns how many bytes of it
-    /// were consumed: what has come is passed on first, so that a response to a short body knows where it
-    /// ends.
+    /// Starts the handler with a body that it reads as it is received. Returns how many bytes of the body
+    /// were consumed. They are passed on before the start, so that the end of a short body is known when its
+    /// response is written.
     fn stream_body(
         &mut self,
         env: &mut Env,

@@ -1,4 +1,4 @@
-//! One call of a handler: what answers the request if the handler panics.
+//! One call of a route's middleware and handler: what is kept to report a panic and to answer it.
 
 use std::{any::Any, sync::Arc};
 

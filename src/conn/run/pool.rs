@@ -128,7 +128,8 @@ fn submit(pool: &Pool, job: Box<HttpJob>) -> Result<JobHandle, Option<Box<HttpJo
 struct HttpJob {
     request: Request,
     chain: Arc<Chain>,
-    /// Response of the server that takes the place of the handler's.
+    /// Response of the server. The middleware surrounds it, and the handler is not called. `None` calls the
+    /// handler.
     instead: Option<Response>,
     reply: ReplyTo,
     window_bytes: usize,

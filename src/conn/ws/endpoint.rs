@@ -97,7 +97,7 @@ pub(in crate::conn) struct Endpoint {
     handler: Option<HandlerFuture>,
     sources: Vec<BoxedSource>,
     source_progress: SourceProgress,
-    /// Direct delivery of the only source's messages.
+    /// Direct delivery of messages, used while the socket has exactly one source.
     outlet: StreamOutlet<Prepared>,
     /// Received bytes after a message that the handler has not taken.
     unread: Vec<u8>,

@@ -30,7 +30,7 @@ struct Chat {
 }
 
 impl Chat {
-    /// Returns `true` if the name was free.
+    /// Returns `false` if the name is taken or empty, or if the chat is full.
     fn enter(&self, name: &str) -> bool {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.len() < CLIENTS && !name.is_empty() && names.insert(name.to_owned())

@@ -205,7 +205,7 @@ impl Hub {
         Ok(Membership::new(self.0.clone(), subscription))
     }
 
-    /// Logs once that the hub has not started, unless a server is just starting.
+    /// Logs once that the hub belongs to no server. A server that is just starting counts.
     fn warn_not_started(&self) {
         if !self.0.has_server.load(Ordering::SeqCst) && !self.0.has_warned.swap(true, Ordering::SeqCst) {
             tracing::warn!("hub belongs to no server, refusing members and messages: use `Builder::hub`");

@@ -26,7 +26,7 @@ pub(super) struct Log {
     start: u64,
     /// Last number assigned.
     pub(super) end: u64,
-    /// Largest number of a removed event.
+    /// Largest number of a removed event. Spared events may have smaller numbers.
     trimmed_to: u64,
     /// Time of the newest event in milliseconds since 1970.
     newest_ms: u64,

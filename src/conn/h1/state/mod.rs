@@ -193,8 +193,8 @@ impl Reading {
         }
     }
 
-    /// Moves from `Head` to `Body`: the request that was just parsed has a body. If the connection closes the
-    /// body is dropped unread.
+    /// Moves from `Head` to `Body`: the request that was just parsed has a body. If the connection closes,
+    /// the body is dropped unread.
     pub(super) fn body_follows(&mut self, incoming: Box<Incoming>) {
         match self {
             Head => *self = Body(incoming, AfterBody::Head),
