@@ -182,7 +182,7 @@ fn a_parent_gets_each_failure_and_the_exit_of_a_child() {
             [
                 "root got: child panicked: on request x1, restarts",
                 "root got: child failed: on request x1, restarts",
-                "root got: child stopped x0, exits",
+                "root got: child stopped itself x0, exits",
             ]
         );
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0), "the parent runs on");
