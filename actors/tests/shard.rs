@@ -98,14 +98,20 @@ fn a_message_wakes_a_sleeping_shard_every_time() {
     }
 }
 
+/// Blocks the first shard until the sender is dropped.
+fn block(rig: &Rig) -> mpsc::Sender<()> {
+    let (release, held) = mpsc::channel::<()>();
+    rig.run(move |_| {
+        let _ = held.recv();
+    });
+    release
+}
+
 #[test]
 fn a_full_inbox_gives_the_message_back() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
-        let (release, held) = mpsc::channel::<()>();
-        rig.run(move |_| {
-            let _ = held.recv();
-        });
+        let release = block(&rig);
         let mut sent = 0;
         let back = loop {
             match rig.shards[0].try_send(Order::Echo(sent)) {
@@ -128,10 +134,7 @@ fn a_full_inbox_gives_the_message_back() {
 fn a_full_inbox_takes_messages_that_need_no_slot() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
-        let (release, held) = mpsc::channel::<()>();
-        rig.run(move |_| {
-            let _ = held.recv();
-        });
+        let release = block(&rig);
         let mut sent = 0;
         while rig.shards[0].try_send(Order::Echo(sent)).is_ok() {
             sent += 1;

@@ -26,7 +26,7 @@ static INTERVAL_NOW: Mutex<Interval> = Mutex::new(Interval { began: None, lines:
 pub(super) fn log(refusal: Refusal) {
     let suppressed = INTERVAL_NOW.lock().unwrap_or_else(PoisonError::into_inner).next_line(clock::now());
     if let Some(suppressed) = suppressed {
-        tracing::info!(reason = %refusal, suppressed, "credentials refused");
+        tracing::info!(reason = refusal.to_string(), suppressed, "credentials refused");
     }
 }
 

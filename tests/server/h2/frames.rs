@@ -10,7 +10,7 @@ use std::{
 use socket2::SockRef;
 use windlass::Server;
 
-use crate::common::{TIMEOUT, address};
+use crate::common::{TIMEOUT, address, eventually};
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -323,16 +323,29 @@ impl Peer {
     /// Returns how many bytes the server has handed to the kernel and this client has not parsed. Exact while
     /// neither side sends.
     pub(crate) fn unread_bytes(&self) -> usize {
+        let (mut before, mut queued) = (None, None);
+        // The kernel lists sockets in several steps, between which others open and close: a list may lack one.
+        eventually("two lists have both sockets, with the same queues", || {
+            before = std::mem::replace(&mut queued, self.queued_bytes());
+            queued.is_some() && queued == before
+        });
+        self.received.len() + queued.unwrap()
+    }
+
+    /// Returns the length of the server's send queue and of this client's receive queue; `None` if the list of
+    /// sockets lacks one of the two.
+    fn queued_bytes(&self) -> Option<usize> {
         let (own, server) = (self.stream.local_addr().unwrap(), self.stream.peer_addr().unwrap());
         let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let queue = |local: u16, remote: u16, which: usize| {
-            let line = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|line| {
-                line[1].ends_with(&format!(":{local:04X}")) && line[2].ends_with(&format!(":{remote:04X}"))
-            });
-            let queues = line.map_or("0:0", |line| line[4]);
-            usize::from_str_radix(queues.split(':').nth(which).unwrap(), 16).unwrap()
+            let line =
+                sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|line| {
+                    line[1].ends_with(&format!(":{local:04X}"))
+                        && line[2].ends_with(&format!(":{remote:04X}"))
+                })?;
+            usize::from_str_radix(line[4].split(':').nth(which).unwrap(), 16).ok()
         };
-        self.received.len() + queue(server.port(), own.port(), 0) + queue(own.port(), server.port(), 1)
+        Some(queue(server.port(), own.port(), 0)? + queue(own.port(), server.port(), 1)?)
     }
 
     /// Closes the connection with a reset.
