@@ -324,7 +324,7 @@ impl Peer {
     /// neither side sends.
     pub(crate) fn unread_bytes(&self) -> usize {
         let (mut before, mut queued) = (None, None);
-        // The kernel lists sockets in several steps, between which others open and close: a list may lack one.
+        // The kernel lists sockets in several steps, between which others open: a list may lack one.
         eventually("two lists have both sockets, with the same queues", || {
             before = std::mem::replace(&mut queued, self.queued_bytes());
             queued.is_some() && queued == before
@@ -332,7 +332,7 @@ impl Peer {
         self.received.len() + queued.unwrap()
     }
 
-    /// Returns the length of the server's send queue and of this client's receive queue; `None` if the list of
+    /// Returns the sum of the server's send queue and this client's receive queue; `None` if the list of
     /// sockets lacks one of the two.
     fn queued_bytes(&self) -> Option<usize> {
         let (own, server) = (self.stream.local_addr().unwrap(), self.stream.peer_addr().unwrap());
